@@ -1,0 +1,66 @@
+"""The seams: what can be swapped, and the only things the stages know of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from fivestones.types import Completion, Generation, Message, Rollout, Sample, Score, Split, Task, Verdict
+
+Gate = Callable[[Task, Rollout], str | None]
+"""Why the rollout fails, or None."""
+
+
+class Environment(Protocol):
+    """A job. `gates` run in order; the first that fails ends the scoring with reward 0."""
+
+    gates: Mapping[str, Gate]
+
+    def tasks(self, split: Split) -> Iterable[Task]: ...
+
+    def reply(self, task: Task, messages: Sequence[Message]) -> Sequence[Message]:
+        """Tool results for the last assistant message; empty ends the episode."""
+        ...
+
+
+class Sampler(Protocol):
+    """Turns token prompts into completions. Equal neighbouring prompts are computed once."""
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], generation: Generation, seeds: Sequence[int]
+    ) -> list[Completion]:
+        """One completion a prompt, in order. A completion depends on its own prompt and seed only."""
+        ...
+
+    def sync(self, weights: Any, version: int) -> None: ...
+
+
+class Scorer(Protocol):
+    """Scores a whole group at a time."""
+
+    def __call__(self, task: Task, rollouts: Sequence[Rollout]) -> list[Score]: ...
+
+
+class Judge(Protocol):
+    """Judges outputs that passed the gates; may abstain, never raises for a judge's own failure."""
+
+    def __call__(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]: ...
+
+
+class Policy(Protocol):
+    """The model under training."""
+
+    step: int  # updates done
+
+    def update(self, samples: Sequence[Sample]) -> Mapping[str, float]: ...
+
+    def weights(self) -> Any: ...
+
+    def save(self, path: Path) -> None: ...
+
+    def load(self, path: Path) -> None: ...
+
+
+Progress = Callable[[int, int, str], None]
+"""(done, total, text): called by long work; the CLI draws it."""

@@ -1,0 +1,176 @@
+"""The recipe: everything a run depends on, frozen and validated. Loading and overrides are in `recipe_load.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Rate = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lora(Part):
+    rank: Positive = 16
+    alpha: float = Field(32.0, gt=0)
+
+
+class ModelPart(Part):
+    source: str = "smollm2-135m"  # `smollm2-135m` (embedded), a Hugging Face folder, a .gguf file, or a hub name
+    online: bool = False  # a hub name is only looked up when this is true
+    revision: str | None = None  # pins a hub model
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"  # compute; masters are always float32
+    lora: Lora | None = None
+    gradient_checkpointing: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class SynthPart(Part):
+    """Synthetic data made by the environment (soap)."""
+
+    train: Natural = 400
+    test: Natural = 240
+    length: Literal["short", "long"] = "short"  # about 150 to 300, or 600 to 1,500 words a dialogue
+    styles: tuple[str, ...] = ()  # training styles; empty = all but the held-out one
+    held_out_style: str | None = "rambling"  # test rows only
+    held_out_share: Fraction = 0.4  # share of test rows in the held-out style
+    embedder: Literal["hashed", "minilm"] = "hashed"
+    workers: Positive = 2
+
+
+class FilesPart(Part):
+    """A user's own data: JSONL or Parquet files."""
+
+    train: Path
+    test: Path | None = None  # None: a share of train, split by cluster
+    test_share: Fraction = 0.1
+
+
+class CriterionPart(Part):
+    """One line of a rubric: how a field of the output is judged, in [0, 1]."""
+
+    field: str
+    kind: Literal["facts", "exact", "overlap"]  # fact matching | equality | token F1 against the reference
+    weight: float = Field(1.0, ge=0)
+
+
+class StructuredPart(Part):
+    """JSON Schema + rubric: a job without code."""
+
+    instructions: str  # the system message
+    input: str  # the user message, `{column}` placeholders
+    output_schema: dict[str, Any]  # JSON Schema of the output object
+    reference: str | None = None  # column with the reference output (an object or its JSON text)
+    reference_fields: dict[str, str] = {}  # or: output field -> column
+    cluster: str | None = None  # column; None: each row its own
+    tags: tuple[str, ...] = ()  # columns to slice the report by
+    gate_points: float = Field(1.0, ge=0)
+    criteria: tuple[CriterionPart, ...] = ()
+
+
+class EnvironmentPart(Part):
+    kind: str = "soap"  # soap | structured | module:attribute
+    structured: StructuredPart | None = None
+    options: dict[str, Any] = {}  # handed to a user's own environment
+
+
+class JudgePart(Part):
+    kind: str = "facts"  # facts | module:attribute
+    options: dict[str, Any] = {}
+
+
+class GenerationPart(Part):
+    max_tokens: Positive = 192
+    stop: tuple[str, ...] = ()
+    template: dict[str, Any] = {}
+
+
+class WarmupPart(Part):
+    kind: Literal["auto", "references", "self", "none"] = "references"  # auto: only when the gate rate is under 10%
+    references: Natural = 48  # rows of train whose reference output may be imitated
+    passes: Positive = 4
+    target: Fraction = 0.6  # gate rate at which self warm-up stops
+    batch: Positive = 8  # sequences an update
+    lr: Rate = 1e-4
+
+
+class RolloutPart(Part):
+    group_size: Positive = 8  # G
+    temperature: float = Field(1.0, gt=0)
+    slots: Positive = 32  # sequences decoded at once
+
+
+class TrainPart(Part):
+    steps: Natural = 40
+    tasks_per_step: Positive = 4  # B
+    lr: Rate = 1e-5
+    warmup_steps: Natural = 3  # linear learning-rate warm-up
+    baseline: Literal["group_mean"] = "group_mean"
+    scale: Literal["batch_std", "group_std", "none"] = "batch_std"
+    scale_floor: float = Field(0.1, gt=0)
+    min_contrast: float = Field(0.0, ge=0)  # a group whose reward std is not above this gives no gradient
+    refill: Natural = 1  # extra rounds of new tasks to replace groups without contrast
+    clip_low: Rate = 0.2
+    clip_high: Rate = 0.28
+    kl: float = Field(0.0, ge=0)  # k3 coefficient against the warm-up weights
+    length_soft: Fraction = 0.9  # share of max_tokens after which a linear length penalty starts
+    length_penalty: float = Field(0.5, ge=0)  # its size at max_tokens
+    grad_clip: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    token_budget: Positive = 4096  # tokens of one packed row
+    max_unscored: Fraction = 0.02
+    checkpoint_every: Positive = 10
+    keep_checkpoints: Positive = 1
+    log_rollouts: bool = True
+
+
+class EvaluatePart(Part):
+    contestants: tuple[Literal["base", "base_examples", "imitation", "trained"], ...] = (
+        "base",
+        "base_examples",
+        "imitation",
+        "trained",
+    )
+    tasks: Natural = 0  # 0 = the whole test split
+    examples: Positive = 2  # in the prompt of base_examples
+    imitation_passes: Positive = 8  # more passes over the warm-up references
+    slots: Positive = 32
+    margin: float = Field(0.1, ge=0)  # non-inferiority margin in points
+    draws: Positive = 10_000
+    max_unscored: Fraction = 0.005
+    extra: dict[str, Path] = {}  # name -> JSONL of real cases (`dialogue`, `note`)
+
+
+class Recipe(Part):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    seed: Natural = 0
+    threads: Natural = 0  # 0 = all cores
+    environment: EnvironmentPart = EnvironmentPart()
+    synth: SynthPart | None = None
+    files: FilesPart | None = None
+    model: ModelPart = ModelPart()
+    judge: JudgePart = JudgePart()
+    generation: GenerationPart = GenerationPart()
+    warmup: WarmupPart = WarmupPart()
+    rollout: RolloutPart = RolloutPart()
+    train: TrainPart = TrainPart()
+    evaluate: EvaluatePart = EvaluatePart()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if (self.synth is None) == (self.files is None):
+            raise ValueError("give exactly one of `synth` (made data) and `files` (your own data)")
+        if self.environment.kind == "structured" and self.environment.structured is None:
+            raise ValueError("environment.kind is `structured`: give `environment.structured`")
+        if self.environment.kind == "soap" and self.environment.structured is not None:
+            raise ValueError("environment.structured goes with kind `structured`, not `soap`")
+        if self.warmup.kind == "references" and self.warmup.references == 0:
+            raise ValueError("warmup.kind `references` needs warmup.references above 0")
+        return self
