@@ -1,0 +1,6 @@
+"""`python -m fivestones`."""
+
+from fivestones.cli import main
+
+if __name__ == "__main__":
+    main()

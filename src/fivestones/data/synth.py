@@ -1,0 +1,296 @@
+"""Synthesis: items and a generator in; exactly that many rows without duplicates, and their certificate, out.
+
+Every item is made once; a row that says the same as a row preferred to it is made again with the next retry
+number, until none is left. The result depends on the items, the generator and the settings, not on workers,
+kills or machines.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fivestones.data import certificate, parts
+from fivestones.data.calibrate import RULE, Calibration, calibrate, negative_pairs
+from fivestones.data.certificate import SPLITS, Light, path_of
+from fivestones.data.dedup import CAUSES, Cause, Search, facts_key, pair_cosines, same_key, search
+from fivestones.data.embed import Embedder, Encoded, text_of
+from fivestones.data.store import Row, replacing, write_rows
+from fivestones.errors import DataError, RunExistsError
+from fivestones.protocols import Progress
+from fivestones.recipe import SynthPart
+
+Paraphrase = Callable[[Any, str], Row]
+"""(item, style) -> row: the item's own scenario and facts, told in another style."""
+
+TEXT = (
+    "note",
+    "facts",
+)  # what is embedded; the certificate shows it beside the dialogue, measured on the same pairs
+RIVAL = ("dialogue",)
+ROUNDS = 25
+CALIBRATION_ITEMS = 300
+CALIBRATION_LEAST = 40  # pairs of each kind
+CALIBRATION_PAIRS = 6000  # same-condition pairs of the corpus
+CALIBRATION_RETRY = 1_000_000  # retry numbers from here are only ever used to calibrate
+_PARTS = ".parts"
+_SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    folder: Path
+    new: bool  # False: the directory held this very data already
+    certificate: Mapping[str, Any]
+
+    @property
+    def message(self) -> str:
+        rows = self.certificate["summary"]["rows"]
+        told = f"{rows} rows, no duplicates" if self.new else f"{rows} rows are there already: nothing to do"
+        return f"{self.folder}: {told}"
+
+
+@dataclass(slots=True)
+class _Corpus:
+    """The rows as they stand, without their texts. Lists run parallel to the items."""
+
+    light: list[Light]
+    encoded: list[Encoded]
+    places: list[tuple[Path, int]]
+
+    @property
+    def test(self) -> list[bool]:
+        return [row.key.test for row in self.light]
+
+
+def settings_of(part: SynthPart, *, seed: int, generator: str) -> dict[str, Any]:
+    """What the data depends on. The number of workers is not part of it.
+
+    generator: name and version of the generator, so that data of an older one is not continued.
+    """
+    return {"seed": seed, "generator": generator, "synth": part.model_dump(mode="json", exclude={"workers"})}
+
+
+def synthesize(
+    items: Sequence[Any],
+    make: parts.Make,
+    paraphrase: Paraphrase,
+    folder: Path,
+    *,
+    settings: Mapping[str, Any],
+    embedder: Embedder,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Writes train.parquet, test.parquet and certificate.json into `folder`, or goes on with a killed
+    attempt.
+
+    Returns at once when the folder holds this data. Raises RunExistsError when it holds other data, and
+    DataError when the generator cannot give as many different rows as asked for.
+    """
+    if not items:
+        raise DataError("synthesis: no items; ask for at least one train or test row")
+    settings = json.loads(json.dumps(settings))  # as it will be read back
+    seed = int(settings.get("seed", 0))
+    workplace = folder / _PARTS
+    done = _already(folder, settings)
+    if done is not None:
+        shutil.rmtree(workplace, ignore_errors=True)  # killed between the last write and the cleaning up
+        return Outcome(folder=folder, new=False, certificate=done)
+    _claim(workplace, settings)
+
+    corpus = _Corpus(light=[], encoded=[], places=[])
+    wanted = [(i, 0) for i in range(len(items))]
+    jobs = parts.jobs_of(workplace, "r000", items, wanted, TEXT)
+    for made in parts.make_parts(jobs, make, embedder, workers):
+        for one in made:
+            corpus.light.append(Light.of(one.row))
+            corpus.encoded.append(one.encoded)
+            corpus.places.append(one.where)
+        _tell(progress, len(corpus.light), len(items), "dialogues")
+
+    _tell(progress, 0, 1, "calibrating the duplicate threshold")
+    measured, told = _calibrate(items, make, paraphrase, corpus, embedder, seed)
+    found, counts = _settle(items, make, corpus, workplace, embedder, workers, measured, progress)
+
+    for k, split in enumerate(SPLITS):
+        _tell(progress, k, len(SPLITS), f"writing {split}")
+        mine = [where for row, where in zip(corpus.light, corpus.places, strict=True) if row.split == split]
+        if mine:
+            write_rows(path_of(folder, split), parts.reread(mine))
+    body = certificate.certify(
+        folder,
+        corpus.light,
+        found,
+        embedder=embedder,
+        columns=TEXT,
+        calibration=told,
+        made=counts,
+        settings=settings,
+    )
+    shutil.rmtree(workplace, ignore_errors=True)
+    _tell(progress, len(SPLITS), len(SPLITS), "written")
+    return Outcome(folder=folder, new=True, certificate=body)
+
+
+def _settle(
+    items: Sequence[Any],
+    make: parts.Make,
+    corpus: _Corpus,
+    workplace: Path,
+    embedder: Embedder,
+    workers: int,
+    at: Calibration,
+    progress: Progress | None,
+) -> tuple[Search, dict[str, Any]]:
+    """Replaces duplicates in `corpus` until there are none; the last search found none."""
+    removed: Counter[Cause] = Counter()
+    retries = [0] * len(items)
+    generated = len(items)
+    for number in range(1, ROUNDS + 1):
+        _tell(progress, number - 1, ROUNDS, f"looking for duplicates, round {number}")
+        causes: Mapping[int, Cause] = same_key([row.key for row in corpus.light])
+        if not causes:  # the search of all pairs is only worth its seconds when the cheap tests pass
+            vectors = embedder.vectors(corpus.encoded, corpus.encoded)
+            found = search(vectors, corpus.test, within=at.within, across=at.across)
+            causes = found.causes
+            if not causes:
+                by_cause = {cause: removed[cause] for cause in CAUSES}
+                return found, {"generated": generated, "removed": by_cause, "rounds": number}
+        removed.update(causes.values())
+        again = sorted(causes)
+        for i in again:
+            retries[i] += 1
+        generated += len(again)
+        jobs = parts.jobs_of(workplace, f"r{number:03d}", items, [(i, retries[i]) for i in again], TEXT)
+        fresh = (one for made in parts.make_parts(jobs, make, embedder, workers) for one in made)
+        for i, one in zip(again, fresh, strict=True):
+            before, corpus.light[i] = corpus.light[i], Light.of(one.row)
+            if before.split != corpus.light[i].split:
+                raise DataError(f"generator: row {before.id} changed its split on retry {retries[i]}")
+            corpus.encoded[i], corpus.places[i] = one.encoded, one.where
+    left = Counter(corpus.light[i].condition for i in causes)
+    worst = ", ".join(f"{name} ({n})" for name, n in left.most_common(5))
+    raise DataError(
+        f"synthesis: after {ROUNDS} rounds {len(causes)} of {len(items)} rows still repeat others, "
+        f"most in: {worst}. Ask for fewer rows, or give these conditions more variety"
+    )
+
+
+def _calibrate(
+    items: Sequence[Any],
+    make: parts.Make,
+    paraphrase: Paraphrase,
+    corpus: _Corpus,
+    embedder: Embedder,
+    seed: int,
+) -> tuple[Calibration, dict[str, Any]]:
+    """Thresholds for TEXT, and what the certificate says of them: the same pairs measured on RIVAL too."""
+    rng = random.Random(f"calibrate {seed}")
+    chosen = sorted(rng.sample(range(len(items)), min(CALIBRATION_ITEMS, len(items))))
+    passes = -(-CALIBRATION_LEAST // len(chosen))  # few items are used several times
+    styles = sorted({row.style for row in corpus.light})
+    own: list[Row] = list(parts.reread([corpus.places[i] for i in chosen])) * passes
+    same: list[Row] = []
+    other: list[Row] = []
+    for k, row in enumerate(own):
+        item = items[chosen[k % len(chosen)]]
+        others = [style for style in styles if style != row["style"]]
+        same.append(paraphrase(item, rng.choice(others or styles)))
+        other.append(make(item, CALIBRATION_RETRY + k // len(chosen)))
+    alike = [k for k, row in enumerate(own) if facts_key(row) == facts_key(same[k])]
+    pairs = [k for k, row in enumerate(own) if facts_key(row) != facts_key(other[k])]
+
+    def measure(columns: Sequence[str], most: int) -> Calibration:
+        texts = [embedder.encode([text_of(row, columns) for row in rows]) for rows in (own, same, other)]
+        space = corpus.encoded if columns == TEXT else texts[0]
+        a, b, c = (embedder.vectors(one, space) for one in texts)
+        both = np.concatenate([a, b, c])
+        n = len(own)
+        positives = pair_cosines(both, alike, [n + k for k in alike])
+        negatives = pair_cosines(both, pairs, [2 * n + k for k in pairs])
+        if most:
+            negatives = np.concatenate([negatives, _corpus_pairs(corpus, embedder, most, seed)])
+        return calibrate(positives, negatives)
+
+    measured = measure(TEXT, CALIBRATION_PAIRS)
+    told = {
+        "rule": RULE,
+        **measured.as_json(),
+        "text": list(TEXT),
+        "rival": {"text": list(RIVAL), **measure(RIVAL, 0).as_json()},
+        "preference": "of each pair one row stays: test before train, then the earlier",
+    }
+    return measured, told
+
+
+def _corpus_pairs(corpus: _Corpus, embedder: Embedder, most: int, seed: int) -> Any:
+    vectors = embedder.vectors(corpus.encoded, corpus.encoded)
+    conditions = [row.condition for row in corpus.light]
+    return negative_pairs(vectors, conditions, [row.key.facts for row in corpus.light], most=most, seed=seed)
+
+
+def _already(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The certificate when `folder` holds complete data of these settings; None when it holds none."""
+    if not (folder / certificate.NAME).is_file():
+        loose = [path_of(folder, s).name for s in SPLITS if path_of(folder, s).is_file()]
+        if loose and not (folder / _PARTS).is_dir():
+            raise RunExistsError(
+                f"{folder}: has {loose[0]} but no {certificate.NAME}; choose another directory"
+            )
+        return None
+    body = certificate.read(folder)
+    if body["settings"] != settings:
+        raise RunExistsError(
+            f"{folder}: holds data of other settings ({_unlike(body['settings'], settings)}); {_WAY_OUT}"
+        )
+    changed = certificate.changed_files(folder, body)
+    if changed:
+        raise RunExistsError(
+            f"{folder}: {changed[0]} is missing or was changed after it was certified; {_WAY_OUT}"
+        )
+    return body
+
+
+def _claim(workplace: Path, settings: Mapping[str, Any]) -> None:
+    """Marks the directory of parts as belonging to these settings. Raises RunExistsError when it belongs to
+    others.
+    """
+    path = workplace / _SETTINGS
+    if path.is_file():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there != settings:
+            raise RunExistsError(
+                f"{workplace.parent}: holds an unfinished attempt with other settings "
+                f"({_unlike(there, settings)}); {_WAY_OUT}"
+            )
+        for stale in workplace.glob(".*.tmp"):  # of a process that was killed while it wrote
+            stale.unlink(missing_ok=True)
+        return
+    with replacing(path) as target:
+        target.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+_WAY_OUT = "choose another directory, or delete this one"
+
+
+def _unlike(there: Any, here: Any, at: str = "") -> str:
+    """The first setting that differs, as `synth.train: 400 there, 240 asked`."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for name in sorted(there.keys() | here.keys()):
+            if there.get(name) != here.get(name):
+                return _unlike(there.get(name), here.get(name), f"{at}.{name}" if at else str(name))
+    return f"{at}: {there!r} there, {here!r} asked"
+
+
+def _tell(progress: Progress | None, done: int, total: int, text: str) -> None:
+    if progress:
+        progress(done, total, text)

@@ -1,0 +1,206 @@
+"""`fivestones doctor`: is this machine fit for this recipe, and what will it take?
+
+`examine` puts the checks in order. Nothing here writes, but that a GGUF model is converted into the cache
+when it is looked at for the first time.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fivestones import environ
+from fivestones.errors import FivestonesError, UsageError
+from fivestones.estimate import INSTRUCTIONS, Cost, ModelSize, Rows, cost, synth_rows
+from fivestones.machine import (
+    TRAIN,
+    Check,
+    check_disk,
+    check_hardware,
+    check_memory,
+    check_python,
+    check_threads,
+    check_versions,
+    gib,
+    installed,
+    pinned,
+)
+from fivestones.protocols import Progress
+from fivestones.recipe import Recipe
+from fivestones.recipe_load import digest, load_recipe
+
+CHARACTERS_A_TOKEN = 3.6
+SAMPLED = 200  # rows of a data file that are looked at
+
+
+def examine(
+    target: str,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    profile: str | None = None,
+    probe: bool = True,
+    progress: Progress | None = None,
+) -> list[Check]:
+    """All checks for a recipe (name or file) or a run directory. Raises UsageError when it is neither.
+
+    probe: runs the longest sample through rollout and update.
+    """
+    tell = progress or (lambda done, total, text: None)
+    folder = Path(target)
+    run = folder if folder.is_dir() else None
+    recipe = load_recipe(_recipe_of(run) if run else target, profile, overrides or {})
+    tell(0, 4, "doctor: machine")
+    checks = [check_hardware(), check_python(), check_versions(installed(), pinned())]
+    checks += [_switches(recipe), check_threads(recipe.threads)]
+    tell(1, 4, "doctor: model and data")
+    model, size = _model(recipe)
+    data, rows = _data(recipe)
+    checks += [model, data, _run_state(run or Path("runs") / recipe.name, recipe, asked=run is not None)]
+    able = not check_versions(installed(), pinned(), only=TRAIN).failed and model.state != "fail"
+    if able:
+        tell(2, 4, "doctor: speed")
+        speed = import_module("fivestones.train.machine").speed(recipe.model, recipe.threads)
+        found = (
+            f"{speed.flops / 1e12:.2f} TFLOP/s in {speed.dtype} on {speed.device}, {speed.threads} threads"
+        )
+        checks.append(Check("speed", "ok", found))
+        if rows and size:
+            checks += _costs(cost(recipe, size, rows, speed.flops), on_cpu=speed.device == "cpu")
+    if able and probe and data.state != "fail":
+        tell(3, 4, "doctor: the longest sample through rollout and update")
+        checks.append(_probe(recipe))
+    tell(4, 4, "doctor: done")
+    return checks
+
+
+def _recipe_of(run: Path) -> Path:
+    path = run / "recipe.yaml"
+    if not path.is_file():
+        raise UsageError(f"{run}: not a run directory (no recipe.yaml in it)")
+    return path
+
+
+def _switches(recipe: Recipe) -> Check:
+    online = recipe.model.online
+    if missing := environ.unset(online=online):
+        return Check(
+            "network", "warn", f"not set: {', '.join(missing)}", "the command line sets them by itself"
+        )
+    if online:
+        return Check(
+            "network", "warn", "model.online is true: the hub may be asked for the model; no telemetry"
+        )
+    return Check("network", "ok", "offline; telemetry of all dependencies off")
+
+
+def _model(recipe: Recipe) -> tuple[Check, ModelSize | None]:
+    source = recipe.model.source
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
+        return Check(
+            "model", "fail", "torch and transformers are not installed", "install the extra `train`"
+        ), None
+    if recipe.model.online and not Path(source).exists():
+        return Check("model", "warn", f"{source}: on the hub, fetched when the run starts"), None
+    try:
+        folder: Path = import_module("fivestones.models.load").model_folder(recipe.model)
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        size = ModelSize.of(config.get("text_config", config))
+    except FivestonesError as error:
+        return Check("model", "fail", str(error)), None
+    except (OSError, ValueError, KeyError) as error:
+        return Check(
+            "model", "warn", f"{source}: config.json is not one that is understood ({error!r})"
+        ), None
+    context = config.get("max_position_embeddings", "unknown")
+    return Check("model", "ok", f"{source}: {size.parameters / 1e6:.0f}M parameters, context {context}"), size
+
+
+def _data(recipe: Recipe) -> tuple[Check, Rows | None]:
+    """Reads the first rows of files; what is synthesized needs no look."""
+    if made := synth_rows(recipe):
+        found = f"synthesized: {made.train:,} + {made.test:,} rows, prompts of about {made.prompt:.0f} tokens"
+        return Check("data", "ok", found), made
+    assert recipe.files is not None  # Recipe: exactly one of synth and files
+    from fivestones.data.store import iter_rows
+
+    counts, characters = [], 0.0
+    try:
+        for path in filter(None, (recipe.files.train, recipe.files.test)):
+            rows = iter_rows(path)
+            first = list(islice(rows, SAMPLED))
+            if not first:
+                return Check("data", "fail", f"{path}: no rows in it"), None
+            counts.append(len(first) + sum(1 for _ in rows))
+            characters = max(characters, sum(map(_prompt_length(recipe), first)) / len(first))
+    except FivestonesError as error:
+        return Check("data", "fail", str(error)), None
+    held = counts[1] if len(counts) == 2 else round(counts[0] * recipe.files.test_share)
+    rows_read = Rows(
+        train=counts[0] if len(counts) == 2 else counts[0] - held,
+        test=held,
+        prompt=INSTRUCTIONS + characters / CHARACTERS_A_TOKEN,
+    )
+    found = f"{rows_read.train:,} + {held:,} rows, prompts of about {rows_read.prompt:.0f} tokens"
+    return Check("data", "ok", found), rows_read
+
+
+def _prompt_length(recipe: Recipe) -> Callable[[Mapping[str, Any]], int]:
+    """Characters of the instructions and of the columns that the prompt names (all, where it is not told)."""
+    part = recipe.environment.structured
+    if part is None:
+        return lambda row: sum(len(str(value)) for value in row.values())
+    fixed = len(part.instructions) + len(part.input)
+    return lambda row: fixed + sum(len(str(row[name])) for name in row if f"{{{name}}}" in part.input)
+
+
+def _run_state(folder: Path, recipe: Recipe, *, asked: bool) -> Check:
+    if not folder.exists() or not any(folder.iterdir()):
+        return Check("run directory", "ok", f"{folder} is free")
+    if (folder / "summary.json").is_file():
+        found, advice = f"{folder} holds a finished run", "name another with --out"
+    elif (folder / "recipe.yaml").is_file():
+        found, advice = f"{folder} holds an unfinished run", "go on with --resume, or name another with --out"
+        if digest(load_recipe(folder / "recipe.yaml")) != digest(recipe):
+            found += " of another recipe"
+    else:
+        found, advice = f"{folder} is not empty and not a run", "name another with --out"
+    return Check("run directory", "ok" if asked else "warn", found, advice)
+
+
+def _costs(expected: Cost, *, on_cpu: bool) -> list[Check]:
+    parts = ", ".join(f"{stage} {_minutes(s)}" for stage, s in expected.seconds.items())
+    checks = [Check("time (estimate)", "ok", f"about {_minutes(expected.total)}: {parts}")]
+    if on_cpu:
+        checks.append(check_memory(expected.memory))
+    else:
+        checks.append(Check("memory (estimate)", "ok", f"about {gib(expected.memory)} on the GPU"))
+    return [*checks, check_disk(expected.disk, Path.cwd())]
+
+
+def _probe(recipe: Recipe) -> Check:
+    try:
+        told: Mapping[str, float] = import_module("fivestones.train.probe").probe(recipe)
+    except FivestonesError as error:
+        return Check("longest sample", "fail", str(error))
+    except (MemoryError, RuntimeError) as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return Check("longest sample", "fail", why, "lower train.token_budget, rollout.slots or max_tokens")
+    words = [
+        f"{name.removesuffix('_bytes').replace('_', ' ')} {gib(int(value))}"
+        if name.endswith("_bytes")
+        else f"{name.removesuffix('_seconds').replace('_', ' ')} {value:.1f} s"
+        for name, value in told.items()
+        if name.endswith(("_bytes", "_seconds"))
+    ]
+    return Check("longest sample", "ok", ", ".join(words))
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

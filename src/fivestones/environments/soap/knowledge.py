@@ -1,0 +1,481 @@
+"""The clinical knowledge base: what a scenario may contain. Data in `kb/**/*.yaml`, read here, checked here.
+
+Vocabulary (`kb/vocabulary/*.yaml`): `key: {kind: ..., forms: [...], ...}`, one mapping per file, keys unique
+over all files, every form unique over all concepts (compared lower case). A key with a leading underscore is a
+template for YAML merges: `_ds: &ds {kind: symptom, duration: true}`, then `cough: {<<: *ds, forms: [...]}`.
+
+    every kind   kind: symptom|finding|vital|condition|drug|test|plan|history|social|body_site|other
+                 forms: [preferred clinical form, further clinical and lay forms ...]
+                 say: [...]          spoken verb phrases; they count as forms too. They follow "I" for symptom,
+                                     history, social ("get winded", "had my appendix out"); "I'd like you to"
+                                     for a plan of type advice; "we'll" / "let's" for every other plan
+                 sex: female|male    age: [min, max]    not_pregnant: true      who it can apply to
+    symptom      forms are noun phrases ("no X", "X for three days"). duration/severity/side: true when the
+                 attribute applies; site: [body_site keys] to choose from
+    finding      an exam or test finding; side, site as above; system: heart|lungs|...; normal: true for a
+                 reassuring finding ("lungs clear")
+    vital        unit; normal: [lo, hi]; bands: [[age_lo, age_hi, lo, hi], ...] where children differ;
+                 blood pressure has four numbers: [sys_lo, sys_hi, dia_lo, dia_hi]; decimals: n
+    test         type: lab|imaging|procedure; numeric: unit, normal: [lo, hi], abnormal: [lo, hi], decimals
+    drug         doses: ["5 mg", ...], frequency: [of FREQUENCIES], route, class, min_age: years,
+                 not_in: [pregnancy, child]     (forms: generic first, brands and lay names after)
+    plan         type: advice|referral|followup|procedure|admission|monitoring|device|therapy
+
+Specialty (`kb/specialties/<name>.yaml`): `specialty: cardiology`, optional `defaults: {sex, age, pregnant,
+severities, followup}`, and `conditions: [...]`, each
+
+    name: acute pericarditis            unique over everything; its key is the slug "acute_pericarditis"
+    forms: [...]                        synonyms
+    sex: any|female|male   age: [min, max]   pregnant: true|false   severities: [mild, moderate, severe]
+    symptoms: {core: [...], extra: [...]}    denied: [...]    symptom keys; >= 4 symptoms, >= 3 denied
+    history: [...]                      history or condition keys        family: [...]   condition keys
+    risks: [...]                        social keys                      comorbid: [...] condition keys
+    vitals: {hr: [100, 125]}            ranges in this condition; the others are normal
+    exam: [...]                         finding keys, >= 2
+    tests: [ecg, {troponin: [0.2, 6]}, {chest_xray: lobar_infiltrate}]   >= 2; a bare key has no known result
+                                        (order it, or report it normal), else a numeric range or finding key(s)
+    drugs: [aspirin, {prednisone: ["40 mg"]}]    >= 2 (>= 0 when `plan` has >= 5), doses narrowed if given
+    plan: [...]                         plan keys, >= 3
+    followup: ["2 weeks", ...]          "<n> day(s)|week(s)|month(s)|year(s)"
+
+A condition whose slug is a vocabulary key of kind condition is that same concept (forms are united); condition
+references may name either. Anything wrong raises DataError naming file, condition, key and the nearest key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, Literal
+
+import yaml
+
+from fivestones.errors import DataError, nearest
+from fivestones.types import Concept, Section
+
+Sex = Literal["female", "male"]
+
+KINDS = (
+    "symptom", "finding", "vital", "condition", "drug", "test", "plan", "history", "social", "body_site", "other",
+)  # fmt: skip
+FREQUENCIES = (
+    "once daily", "twice daily", "three times daily", "four times daily", "at bedtime", "every morning",
+    "every 4 hours", "every 6 hours", "every 8 hours", "every 12 hours", "every other day", "once weekly",
+    "twice weekly", "every 2 weeks", "once monthly", "every 3 months", "once", "as needed", "five times daily",
+)  # fmt: skip
+DOSE_UNITS = ("mg", "mcg", "g", "units", "mL", "mEq", "puffs", "drops", "%", "IU", "sprays")
+SEVERITIES = ("mild", "moderate", "severe")
+PLAN_TYPES = ("advice", "referral", "followup", "procedure", "admission", "monitoring", "device", "therapy")
+TEST_TYPES = ("lab", "imaging", "procedure")
+NOT_IN = ("pregnancy", "child")
+# Where a kind always belongs in a note; None: it depends (a home drug is S, a prescribed one P).
+SECTION_OF: Mapping[str, Section | None] = {
+    "symptom": "S", "history": "S", "social": "S", "finding": "O", "vital": "O", "plan": "P",
+}  # fmt: skip
+ADULT = 18  # years; below it a drug marked `not_in: [child]` is not given
+
+_COMMON = ("kind", "forms", "say", "sex", "age", "not_pregnant")
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "symptom": ("duration", "severity", "side", "site"),
+    "finding": ("side", "site", "system", "normal"),
+    "vital": ("unit", "normal", "bands", "decimals"),
+    "test": ("type", "unit", "normal", "abnormal", "decimals"),
+    "drug": ("doses", "frequency", "route", "class", "min_age", "not_in"),
+    "plan": ("type",),
+}
+_CONDITION = (
+    "name", "forms", "sex", "age", "pregnant", "severities", "symptoms", "denied", "history", "family", "risks",
+    "vitals", "exam", "tests", "drugs", "plan", "followup", "comorbid",
+)  # fmt: skip
+_FOLLOWUP = re.compile(r"[1-9]\d? (day|week|month|year)s?")
+_DOSE = re.compile(r"(\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)?) ?(\S+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One vocabulary concept. Options that do not belong to its kind keep their empty default."""
+
+    key: str
+    kind: str
+    forms: tuple[str, ...]  # preferred clinical form first; does not repeat `say`
+    say: tuple[str, ...] = ()  # spoken verb phrases (module docstring)
+    sex: Sex | None = None
+    age: tuple[int, int] = (0, 120)  # years, inclusive
+    not_pregnant: bool = False
+    duration: bool = False
+    severity: bool = False
+    side: bool = False
+    site: tuple[str, ...] = ()  # body_site keys
+    system: str | None = None
+    reassuring: bool = False  # finding with `normal: true`
+    type: str | None = None  # of a test or plan
+    unit: str | None = None
+    normal: tuple[float, ...] = ()  # lo, hi; blood pressure: sys_lo, sys_hi, dia_lo, dia_hi
+    abnormal: tuple[float, ...] = ()
+    bands: tuple[tuple[float, ...], ...] = ()  # (age_lo, age_hi, *normal)
+    decimals: int = 0
+    doses: tuple[str, ...] = ()
+    frequency: tuple[str, ...] = ()
+    route: str | None = None
+    drug_class: str | None = None
+    not_in: tuple[str, ...] = ()
+
+    def fits(self, *, age: int, sex: Sex, pregnant: bool = False) -> bool:
+        """Whether this concept can apply to such a patient."""
+        if self.sex is not None and self.sex != sex:
+            return False
+        if not self.age[0] <= age <= self.age[1]:
+            return False
+        if pregnant and (self.not_pregnant or "pregnancy" in self.not_in):
+            return False
+        return not (age < ADULT and "child" in self.not_in)
+
+    def normal_at(self, age: int) -> tuple[float, ...]:
+        """The normal range of a vital at this age (years)."""
+        for lo, hi, *normal in self.bands:
+            if lo <= age <= hi:
+                return tuple(normal)
+        return self.normal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestUse:
+    """A test of a condition: an expected numeric range, expected findings, or neither."""
+
+    key: str
+    range: tuple[float, float] | None = None
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrugUse:
+    key: str
+    doses: tuple[str, ...]  # narrowed for this condition, else the drug's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What one diagnosis may look like. All references are vocabulary keys (conditions: see `Knowledge`)."""
+
+    key: str
+    name: str
+    specialty: str
+    forms: tuple[str, ...]  # synonyms, the name not included
+    sex: Sex | None
+    age: tuple[int, int]
+    pregnant: bool
+    severities: tuple[str, ...]
+    core: tuple[str, ...]
+    extra: tuple[str, ...]
+    denied: tuple[str, ...]
+    history: tuple[str, ...]
+    family: tuple[str, ...]
+    risks: tuple[str, ...]
+    comorbid: tuple[str, ...]
+    vitals: Mapping[str, tuple[float, ...]]
+    exam: tuple[str, ...]
+    tests: tuple[TestUse, ...]
+    drugs: tuple[DrugUse, ...]
+    plan: tuple[str, ...]
+    followup: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Specialty:
+    name: str
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    specialties: tuple[Specialty, ...]  # by name
+    vocabulary: Mapping[str, Entry]  # every concept that is referred to, conditions included
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        return tuple(c for s in self.specialties for c in s.conditions)
+
+    def of_kind(self, kind: str) -> tuple[Entry, ...]:
+        return tuple(e for e in self.vocabulary.values() if e.kind == kind)
+
+
+def load(root: Traversable | None = None) -> Knowledge:
+    """Read and check the knowledge base under `root` (default: the one in the package)."""
+    root = root or files("fivestones.environments.soap") / "kb"
+    vocabulary: dict[str, Entry] = {}
+    origin: dict[str, str] = {}
+    for file, body in _documents(root / "vocabulary"):
+        for key, raw in body.items():
+            if str(key).startswith("_"):  # a template for YAML merges (`<<: *name`), not a concept
+                continue
+            if key in vocabulary:
+                raise DataError(f"{file}: `{key}` is already defined in {origin[key]}.")
+            vocabulary[key] = _entry(file, str(key), raw)
+            origin[key] = file
+    for entry in vocabulary.values():
+        _refs(origin[entry.key], entry.key, "site", entry.site, vocabulary, ("body_site",))
+
+    drafts: list[tuple[str, str, dict[str, Any]]] = []  # file, specialty, condition with defaults applied
+    homes: dict[str, str] = {}  # condition key -> file
+    for file, body in _documents(root / "specialties"):
+        for raw in _get_list(file, "conditions", body):
+            draft = {**body.get("defaults", {}), **raw}
+            _known(f"{file}, condition `{draft.get('name')}`", draft, _CONDITION)
+            key = slug(str(draft["name"]))
+            if key in homes:
+                raise DataError(f"{file}: condition `{draft['name']}` is already defined in {homes[key]}.")
+            if key in vocabulary and vocabulary[key].kind != "condition":
+                raise DataError(f"{file}: condition `{key}` is a {vocabulary[key].kind} in {origin[key]}.")
+            homes[key] = file
+            drafts.append((file, str(body["specialty"]), draft))
+    for _, _, draft in drafts:  # all conditions are known before any reference is checked
+        key = slug(str(draft["name"]))
+        old = vocabulary.get(key)
+        forms = (str(draft["name"]), *draft.get("forms", ()), *(old.forms if old else ()))
+        sex, age = _who(homes[key], key, draft)
+        vocabulary[key] = Entry(
+            key=key, kind="condition", forms=_unique(forms), say=old.say if old else (), sex=sex,
+            age=(old.age if old else (age[0], 120)),  # once had, it stays in the history
+        )  # fmt: skip
+
+    by_specialty: dict[str, list[Condition]] = {}
+    for file, specialty, draft in drafts:
+        by_specialty.setdefault(specialty, []).append(_condition(file, specialty, draft, vocabulary))
+    specialties = tuple(Specialty(name=n, conditions=tuple(c)) for n, c in sorted(by_specialty.items()))
+    return Knowledge(specialties=specialties, vocabulary=vocabulary)
+
+
+def concepts(kb: Knowledge) -> list[Concept]:
+    """The lexicon for judges: every concept with all its forms, lower case, the preferred one first."""
+    return [
+        Concept(
+            name=e.key,
+            kind=e.kind,
+            forms=_unique(f.lower() for f in (*e.forms, *e.say)),
+            section=SECTION_OF.get(e.kind),
+        )
+        for e in kb.vocabulary.values()
+    ]
+
+
+def ambiguous(kb: Knowledge) -> dict[str, tuple[str, ...]]:
+    """Forms (lower case) that more than one concept claims, with the keys of those concepts."""
+    owners: dict[str, list[str]] = {}
+    for concept in concepts(kb):
+        for form in concept.forms:
+            owners.setdefault(form, []).append(concept.name)
+    return {form: tuple(keys) for form, keys in owners.items() if len(keys) > 1}
+
+
+def slug(name: str) -> str:
+    """The key of a condition: "Crohn's disease" -> "crohns_disease"."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower().replace("'", "")).strip("_")
+
+
+# ---- reading
+
+
+def _documents(folder: Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for file in sorted(folder.iterdir(), key=lambda f: f.name):
+        if not file.name.endswith(".yaml"):
+            continue
+        where = f"kb/{folder.name}/{file.name}"
+        try:
+            text = file.read_text(encoding="utf-8")
+            body = yaml.load(text, Loader=loader)
+        except yaml.YAMLError as error:
+            raise DataError(f"{where}: not readable as YAML: {error}") from error
+        if not isinstance(body, dict):
+            raise DataError(f"{where}: expected a mapping, got {type(body).__name__}.")
+        if folder.name == "vocabulary":
+            # YAML keeps the last of two equal keys without a word; top-level keys start in column one.
+            keys = re.findall(r"^([a-z0-9_]+):", text, flags=re.MULTILINE)
+            if len(keys) != len(set(keys)):
+                twice = sorted({k for k in keys if keys.count(k) > 1})
+                raise DataError(f"{where}: defined twice in this file: {', '.join(twice)}.")
+        yield where, body
+
+
+def _entry(file: str, key: str, raw: Any) -> Entry:
+    where = f"{file}, `{key}`"
+    if not isinstance(raw, dict):
+        raise DataError(f"{where}: expected a mapping, got {raw!r}.")
+    if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", key):
+        raise DataError(f"{where}: a key is lower case words joined by underscores.")
+    kind = _one_of(where, "kind", raw.get("kind"), KINDS)
+    _known(where, raw, (*_COMMON, *_OPTIONS.get(kind, ())))
+    forms = _strings(where, "forms", raw.get("forms", []))
+    if not forms:
+        raise DataError(f"{where}: forms is empty, at least one form is needed.")
+    sex, age = _who(file, key, raw)
+    reassuring = kind == "finding" and bool(raw.get("normal", False))
+    if kind == "drug":
+        for dose in _strings(where, "doses", raw.get("doses", [])):
+            _dose(where, dose)
+        for f in raw.get("frequency", []):
+            _one_of(where, "frequency", f, FREQUENCIES)
+        if not raw.get("doses") or not raw.get("frequency"):
+            raise DataError(f"{where}: a drug needs doses and frequency.")
+        age = (max(age[0], int(raw.get("min_age", 0))), age[1])
+    return Entry(
+        key=key, kind=kind, forms=_unique(forms), say=_strings(where, "say", raw.get("say", [])),
+        sex=sex, age=age, not_pregnant=bool(raw.get("not_pregnant", False)),
+        duration=bool(raw.get("duration", False)), severity=bool(raw.get("severity", False)),
+        side=bool(raw.get("side", False)), site=_strings(where, "site", raw.get("site", [])),
+        system=raw.get("system"), reassuring=reassuring,
+        type=_one_of(where, "type", raw.get("type"), TEST_TYPES if kind == "test" else PLAN_TYPES)
+        if kind in ("test", "plan") else None,
+        unit=raw.get("unit"), normal=() if kind == "finding" else _range(where, "normal", raw.get("normal", [])),
+        abnormal=_range(where, "abnormal", raw.get("abnormal", [])),
+        bands=tuple(tuple(float(x) for x in band) for band in raw.get("bands", [])),
+        decimals=int(raw.get("decimals", 0)), doses=tuple(raw.get("doses", [])),
+        frequency=tuple(raw.get("frequency", [])), route=raw.get("route"), drug_class=raw.get("class"),
+        not_in=tuple(_one_of(where, "not_in", x, NOT_IN) for x in raw.get("not_in", [])),
+    )  # fmt: skip
+
+
+def _condition(file: str, specialty: str, raw: Mapping[str, Any], vocabulary: Mapping[str, Entry]) -> Condition:
+    name = str(raw["name"])
+    where = f"{file}, condition `{name}`"
+
+    def refs(field: str, values: Any, *kinds: str, least: int = 0) -> tuple[str, ...]:
+        keys = _strings(where, field, values)
+        _refs(file, f"condition `{name}`", field, keys, vocabulary, kinds)
+        if len(keys) < least:
+            raise DataError(f"{where}: {field} has {len(keys)} items, at least {least} are needed.")
+        if len(set(keys)) < len(keys):
+            raise DataError(f"{where}: {field} names something twice: {sorted(keys)}.")
+        return keys
+
+    symptoms = raw.get("symptoms", {})
+    _known(where, symptoms, ("core", "extra"))
+    core, extra = refs("core", symptoms.get("core", []), "symptom"), refs("extra", symptoms.get("extra", []), "symptom")
+    denied = refs("denied", raw.get("denied", []), "symptom", least=3)
+    if len(core) + len(extra) < 4:
+        raise DataError(f"{where}: {len(core) + len(extra)} symptoms, at least 4 are needed.")
+    both = (set(core) & set(extra)) | (set(denied) & {*core, *extra})
+    if both:
+        raise DataError(f"{where}: in two symptom lists at once: {sorted(both)}.")
+    plan = refs("plan", raw.get("plan", []), "plan", least=3)
+    drugs = tuple(_drug_use(where, d, vocabulary) for d in raw.get("drugs", []))
+    tests = tuple(_test_use(where, t, vocabulary) for t in raw.get("tests", []))
+    refs("drugs", [d.key for d in drugs], "drug", least=2 if len(plan) < 5 else 0)
+    refs("tests", [t.key for t in tests], "test", least=2)
+    for test in tests:
+        refs(f"tests: {test.key}", list(test.findings), "finding")
+    vitals = {str(k): _range(where, f"vitals: {k}", v) for k, v in raw.get("vitals", {}).items()}
+    refs("vitals", list(vitals), "vital")
+    followup = _strings(where, "followup", raw.get("followup", []))
+    if not followup or any(not _FOLLOWUP.fullmatch(f) for f in followup):
+        raise DataError(f"{where}: followup is {list(followup)!r}, expected items such as '2 weeks'.")
+    sex, age = _who(file, name, raw)
+    pregnant = bool(raw.get("pregnant", False))
+    if pregnant and not (sex == "female" and age[0] >= 14 and age[1] <= 50):
+        raise DataError(f"{where}: pregnant needs sex female and an age within 14 to 50, got {sex}, {age}.")
+    severities = _strings(where, "severities", raw.get("severities", SEVERITIES))
+    return Condition(
+        key=slug(name), name=name, specialty=specialty, forms=_strings(where, "forms", raw.get("forms", [])),
+        sex=sex, age=age, pregnant=pregnant,
+        severities=tuple(_one_of(where, "severities", s, SEVERITIES) for s in severities),
+        core=core, extra=extra, denied=denied,
+        history=refs("history", raw.get("history", []), "history", "condition"),
+        family=refs("family", raw.get("family", []), "condition"),
+        risks=refs("risks", raw.get("risks", []), "social"),
+        comorbid=refs("comorbid", raw.get("comorbid", []), "condition"),
+        vitals=vitals, exam=refs("exam", raw.get("exam", []), "finding", least=2),
+        tests=tests, drugs=drugs, plan=plan, followup=followup,
+    )  # fmt: skip
+
+
+def _drug_use(where: str, raw: Any, vocabulary: Mapping[str, Entry]) -> DrugUse:
+    if isinstance(raw, dict):
+        ((key, doses),) = raw.items()
+        for dose in _strings(where, f"drugs: {key}", doses):
+            _dose(f"{where}, drug `{key}`", dose)
+        return DrugUse(key=key, doses=tuple(doses))
+    return DrugUse(key=str(raw), doses=vocabulary[raw].doses if raw in vocabulary else ())
+
+
+def _test_use(where: str, raw: Any, vocabulary: Mapping[str, Entry]) -> TestUse:
+    if not isinstance(raw, dict):
+        return TestUse(key=str(raw))
+    ((key, result),) = raw.items()
+    if isinstance(result, str):
+        return TestUse(key=key, findings=(result,))
+    if all(isinstance(x, str) for x in result):
+        return TestUse(key=key, findings=tuple(result))
+    if key in vocabulary and not vocabulary[key].normal:
+        raise DataError(f"{where}: test `{key}` has a numeric result, but no unit and normal range of its own.")
+    lo, hi = _range(where, f"tests: {key}", result)
+    return TestUse(key=key, range=(lo, hi))
+
+
+# ---- checks
+
+
+def _refs(
+    file: str, owner: str, field: str, keys: Sequence[str], vocabulary: Mapping[str, Entry], kinds: Sequence[str]
+) -> None:
+    for key in keys:
+        if key not in vocabulary or vocabulary[key].kind not in kinds:
+            got = f"is a {vocabulary[key].kind}" if key in vocabulary else "is not defined"
+            allowed = [k for k, e in vocabulary.items() if e.kind in kinds]
+            raise DataError(
+                f"{file}, {owner}, {field}: `{key}` {got}, expected {' or '.join(kinds)}.{nearest(key, allowed)}"
+            )
+
+
+def _who(file: str, owner: str, raw: Mapping[str, Any]) -> tuple[Sex | None, tuple[int, int]]:
+    sex = raw.get("sex", "any")
+    lo, hi = (int(x) for x in raw.get("age", (0, 120)))
+    if sex not in ("any", "female", "male") or not 0 <= lo <= hi <= 120:
+        raise DataError(f"{file}, `{owner}`: sex {sex!r}, age [{lo}, {hi}]: expected any|female|male, 0 to 120.")
+    return (None if sex == "any" else sex), (lo, hi)
+
+
+def _known(where: str, raw: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    for key in raw:
+        if key not in allowed:
+            raise DataError(f"{where}: unknown field `{key}`; allowed: {', '.join(allowed)}.{nearest(key, allowed)}")
+
+
+def _one_of(where: str, field: str, value: Any, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise DataError(f"{where}: {field} is {value!r}; allowed: {', '.join(allowed)}.{nearest(str(value), allowed)}")
+    return str(value)
+
+
+def _strings(where: str, field: str, values: Any) -> tuple[str, ...]:
+    # YAML reads a bare `no` or `5` as something else; that is always a mistake here.
+    if isinstance(values, str) or not all(isinstance(v, str) for v in values):
+        raise DataError(f"{where}: {field} is {values!r}, expected a list of strings.")
+    return tuple(values)
+
+
+def _get_list(file: str, field: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    _known(file, body, ("specialty", "defaults", "conditions"))
+    values = body.get(field)
+    if not isinstance(values, list) or not all(isinstance(v, dict) and "name" in v for v in values):
+        raise DataError(f"{file}: {field} must be a list of mappings that have a name.")
+    return values
+
+
+def _range(where: str, field: str, values: Any) -> tuple[float, ...]:
+    numbers = tuple(float(v) for v in values)
+    if len(numbers) not in (0, 2, 4) or any(a > b for a, b in zip(numbers[::2], numbers[1::2], strict=True)):
+        raise DataError(f"{where}: {field} is {values!r}, expected [low, high] (blood pressure: two such pairs).")
+    return numbers
+
+
+def _dose(where: str, dose: str) -> None:
+    match = _DOSE.fullmatch(dose)
+    if not match or match[2] not in DOSE_UNITS:
+        raise DataError(f"{where}: dose {dose!r}, expected a number and one of {', '.join(DOSE_UNITS)}.")
+
+
+def _unique(values: Sequence[str] | Iterator[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))

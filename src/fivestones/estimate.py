@@ -1,0 +1,172 @@
+"""What a recipe will take: seconds by stage, bytes of memory and disk, before anything runs.
+
+Parameters N, layers L, hidden size d, prompt tokens P, completion tokens C, B tasks of G rollouts a step:
+forward 2 N FLOPs a token + 2 L d P^2 a prompt; update three times that; each prompt computed once a group.
+The shares of the machine's matrix-product rate that eager PyTorch reaches come from the design's measurements
+on two CPU cores with bf16: good to about a factor of two. `doctor` runs one real sample beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fivestones.recipe import Recipe
+
+UPDATE_SHARE = 0.11  # of the measured matrix-product rate: forward + backward
+PREFILL_SHARE = 0.15
+DECODE_SHARE = 0.03  # at 32 sequences; one token a step reads all the weights
+SYNTH_SECONDS = 0.012  # a row, generation and deduplication, one worker
+WORDS = {"short": 220, "long": 1050}  # of a dialogue
+TOKENS_A_WORD = 1.4
+INSTRUCTIONS = 120  # tokens of the system message and the chat template
+FILLED = 0.6  # mean completion as a share of generation.max_tokens
+RUNTIME_BYTES = 700 << 20  # torch, transformers and the process itself
+HEAD_ROWS = 1024  # rows of logits that are held at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSize:
+    layers: int
+    hidden: int
+    feed_forward: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    tied: bool  # the head is the embedding
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> ModelSize:
+        """From a Hugging Face `config.json`. Raises KeyError when it is no decoder's."""
+        heads = int(config["num_attention_heads"])
+        return cls(
+            layers=int(config["num_hidden_layers"]),
+            hidden=int(config["hidden_size"]),
+            feed_forward=int(config["intermediate_size"]),
+            heads=heads,
+            kv_heads=int(config.get("num_key_value_heads") or heads),
+            head_dim=int(config.get("head_dim") or int(config["hidden_size"]) // heads),
+            vocabulary=int(config["vocab_size"]),
+            tied=bool(config.get("tie_word_embeddings", False)),
+        )
+
+    @property
+    def parameters(self) -> int:
+        attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
+        layer = attention + 3 * self.hidden * self.feed_forward + 2 * self.hidden
+        tables = self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return tables + self.layers * layer + self.hidden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Of the recipe's data."""
+
+    train: int
+    test: int
+    prompt: float  # tokens, mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    seconds: Mapping[str, float]  # stage -> seconds
+    memory: int  # bytes at the peak
+    disk: int  # bytes that the run directory and the model cache take
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+
+def synth_rows(recipe: Recipe) -> Rows | None:
+    """None when the recipe reads files: their rows have to be looked at."""
+    if recipe.synth is None:
+        return None
+    prompt = WORDS[recipe.synth.length] * TOKENS_A_WORD + INSTRUCTIONS
+    return Rows(train=recipe.synth.train, test=recipe.synth.test, prompt=prompt)
+
+
+def cost(recipe: Recipe, size: ModelSize, rows: Rows, flops: float) -> Cost:
+    """`flops`: FLOP/s of a matrix product in the dtype of the recipe, on its device."""
+    return Cost(
+        seconds=seconds(recipe, size, rows, flops),
+        memory=memory(recipe, size, rows),
+        disk=disk(recipe, size, rows),
+    )
+
+
+def seconds(recipe: Recipe, size: ModelSize, rows: Rows, flops: float) -> dict[str, float]:
+    n, prompt = size.parameters, rows.prompt
+    done = FILLED * recipe.generation.max_tokens
+
+    def forward(tokens: float, prompts: float, length: float) -> float:
+        """FLOPs of `tokens` in all, with `prompts` prompts of `length` attending to themselves."""
+        return 2 * n * tokens + prompts * 2 * size.layers * size.hidden * length**2
+
+    def decode(tokens: float, slots: int) -> float:
+        # a step costs about the same up to 16 sequences, then grows with them
+        share = DECODE_SHARE * (slots / (slots + 16)) / (32 / 48)
+        return 2 * n * tokens / (share * flops)
+
+    def imitate(passes: int) -> float:
+        count = recipe.warmup.references * passes
+        return 3 * forward(count * (prompt + done), count, prompt) / (UPDATE_SHARE * flops)
+
+    def answer(tasks: int, length: float) -> float:
+        prefill = forward(tasks * length, tasks, length) / (PREFILL_SHARE * flops)
+        return prefill + decode(tasks * done, recipe.evaluate.slots)
+
+    tasks = recipe.train.tasks_per_step
+    rollouts = tasks * recipe.rollout.group_size
+    step = (
+        forward(tasks * prompt, tasks, prompt) / (PREFILL_SHARE * flops)
+        + decode(rollouts * done, recipe.rollout.slots)
+        + 3 * forward(tasks * prompt + rollouts * done, tasks, prompt) / (UPDATE_SHARE * flops)
+    )
+    tested = min(recipe.evaluate.tasks or rows.test, rows.test)
+    evaluate = 0.0
+    for name in recipe.evaluate.contestants:
+        shown = 1 + (recipe.evaluate.examples if name == "base_examples" else 0)
+        evaluate += answer(tested, prompt * shown)
+        evaluate += imitate(recipe.evaluate.imitation_passes) if name == "imitation" else 0.0
+    made = rows.train + rows.test if recipe.synth else 0
+    return {
+        "synthesis": made * SYNTH_SECONDS,
+        "warm-up": 0.0 if recipe.warmup.kind == "none" else imitate(recipe.warmup.passes),
+        "training": recipe.train.steps * step,
+        "evaluation": evaluate,
+    }
+
+
+def memory(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+    n = size.parameters
+    # float32 masters and a bf16 copy; full training adds gradients and two moments in float32
+    weights = 6 * n + (0 if recipe.model.lora else 12 * n)
+    longest = 2 * rows.prompt + recipe.rollout.group_size * recipe.generation.max_tokens
+    tokens = min(recipe.train.token_budget, longest)
+    kept = 2 * (8 * size.hidden + 4 * size.feed_forward) + 8 * size.hidden  # bytes a token and layer, bf16
+    if recipe.model.gradient_checkpointing:
+        activations = tokens * (size.layers * 2 * size.hidden + kept)
+    else:
+        activations = tokens * size.layers * kept
+    head = 3 * HEAD_ROWS * size.vocabulary * 4
+    entry = 4 * size.layers * size.kv_heads * size.head_dim  # bytes of keys and values a token, bf16
+    slots = max(recipe.rollout.slots, recipe.evaluate.slots)
+    cache = slots * entry * (rows.prompt + recipe.generation.max_tokens)
+    return int(RUNTIME_BYTES + weights + max(activations + head, cache))
+
+
+def disk(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+    n = size.parameters
+    # weights, two moments and the warm start, once more while a checkpoint is being replaced
+    checkpoints = (recipe.train.keep_checkpoints + 1) * 12 * n + 2 * 4 * n
+    rollouts = recipe.train.steps * recipe.train.tasks_per_step * recipe.rollout.group_size
+    text = int(4 * rows.prompt) * (rows.train + rows.test) * 3
+    return (
+        checkpoints
+        + 4 * n
+        + text
+        + (rollouts * 40 * recipe.generation.max_tokens if recipe.train.log_rollouts else 0)
+    )

@@ -1,0 +1,119 @@
+"""Reads what a run directory holds so far. Nothing is required: what is absent or unreadable is listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from fivestones.errors import DataError
+from fivestones.evaluate.records import EvalRecord, read_cases, read_lines, read_records
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFiles:
+    path: Path
+    recipe_text: str
+    recipe: Json
+    manifest: Json
+    metrics: list[Json]  # one a step and phase, in order; the last line of a step counts
+    timings: list[Json]
+    rollouts: list[tuple[int, list[Json]]]  # (step, lines) at the start, in the middle and at the end
+    records: list[EvalRecord]
+    cases: Mapping[str, Mapping[str, str]]  # dataset -> task id -> source text
+    summary: Json
+    certificate: Json
+    absent: list[str]  # what is not there, in words
+    problems: list[str]  # what is there and cannot be read
+
+
+def read_run(run_dir: Path) -> RunFiles:
+    """DataError when there is no such directory."""
+    if not run_dir.is_dir():
+        raise DataError(f"{run_dir}: no such run directory")
+    absent: list[str] = []
+    problems: list[str] = []
+
+    def read(name: str, what: str, reader: Callable[[Path], T], nothing: T) -> T:
+        path = run_dir / name
+        if not path.exists():
+            absent.append(f"{name}: {what}")
+            return nothing
+        try:
+            return reader(path)
+        except (DataError, OSError, ValueError, yaml.YAMLError) as error:
+            problems.append(f"{name}: {error}")
+            return nothing
+
+    recipe_text = read("recipe.yaml", "what the run was asked to do", _text, "")
+    return RunFiles(
+        path=run_dir,
+        recipe_text=recipe_text,
+        recipe=read("recipe.yaml", "", _yaml_object, {}) if recipe_text else {},
+        manifest=read("manifest.json", "versions, machine, hashes", _json_object, {}),
+        metrics=_last_of_each(read("metrics.jsonl", "training curves", read_lines, [])),
+        timings=_last_of_each(read("timings.jsonl", "time per step", read_lines, [])),
+        rollouts=read("rollouts", "samples of training", _three_steps, []),
+        records=read("eval", "evaluated outputs", _all_records, []),
+        cases=read("eval/cases", "the inputs of the evaluated outputs", _all_cases, {}),
+        summary=read(
+            "summary.json", "the evaluation is not finished, so there is no verdict", _json_object, {}
+        ),
+        certificate=read("data/certificate.json", "data certificate", _json_object, {}),
+        absent=absent,
+        problems=problems,
+    )
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _json_object(path: Path) -> Json:
+    value = json.loads(_text(path))
+    if not isinstance(value, dict):
+        raise DataError(f"got {type(value).__name__}, needs an object")
+    return value
+
+
+def _yaml_object(path: Path) -> Json:
+    value = yaml.safe_load(_text(path))
+    if not isinstance(value, dict):
+        raise DataError(f"got {type(value).__name__}, needs a mapping")
+    return value
+
+
+def _last_of_each(lines: list[Json]) -> list[Json]:
+    """A resumed run may have written a step twice: the later line counts."""
+    kept: dict[tuple[str, Any], Json] = {}
+    for line in lines:
+        key = (str(line.get("phase", "train")), line.get("step"))
+        kept.pop(key, None)
+        kept[key] = line
+    return list(kept.values())
+
+
+def _three_steps(folder: Path) -> list[tuple[int, list[Json]]]:
+    numbered = []
+    for path in folder.glob("step-*.jsonl"):
+        digits = path.stem.removeprefix("step-")
+        if digits.isdigit():
+            numbered.append((int(digits), path))
+    numbered.sort()
+    chosen = sorted({0, len(numbered) // 2, len(numbered) - 1}) if numbered else []
+    return [(numbered[i][0], read_lines(numbered[i][1])) for i in chosen]
+
+
+def _all_records(folder: Path) -> list[EvalRecord]:
+    return [record for path in sorted(folder.glob("*.jsonl")) for record in read_records(path)]
+
+
+def _all_cases(folder: Path) -> dict[str, dict[str, str]]:
+    return {path.stem: read_cases(path) for path in sorted(folder.glob("*.jsonl"))}

@@ -1,0 +1,75 @@
+"""The result in Markdown: what a verb prints at its end. Short on purpose; the page has the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fivestones.report import text
+from fivestones.report.files import RunFiles
+
+
+def to_markdown(run: RunFiles) -> str:
+    summary = run.summary
+    head = text.headline(summary)
+    trained = str(summary.get("trained", "trained"))
+    wanted = text.wanted_order(run.recipe)
+    out = [f"# {run.recipe.get('name') or run.path.name}", "", f"**{head.verdict}**: {head.sentence}", ""]
+    if not summary:
+        out += [_progress(run.metrics), ""]
+    else:
+        out += _tables(summary, trained, wanted)
+    for part in summary.get("slices", []):
+        if part["held_out"]:
+            out += [f"Held out, {part['tag']} = {part['value']}:", "", *_contestants(part, trained, wanted)]
+    for name, part in (summary.get("extra") or {}).items():
+        out += [f"Extra dataset {name}:", "", *_contestants(part, trained, wanted)]
+    missing = [*run.absent, *(f"unreadable: {p}" for p in run.problems)]
+    if missing:
+        out += ["Absent:", "", *(f"- {m}" for m in missing), ""]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _tables(summary: Mapping[str, Any], trained: str, wanted: list[str]) -> list[str]:
+    rows = []
+    for p in text.paired(summary, "total"):
+        difference = text.NONE
+        if p["mean"] is not None:
+            difference = f"{text.value_of(p, 'signed')} [{text.interval_of(p, 'signed')}]"
+        counts = f"{p['wins']} / {p['ties']} / {p['losses']}" if "wins" in p else text.NONE
+        rows.append([f"{p['a']} − {p['b']}", difference, counts, p["n"], p["clusters"], p["verdict"]])
+    names = ["difference", "points [95%]", "win / tie / loss", "n", "clusters", "verdict"]
+    return [*_contestants(summary, trained, wanted), *(_table(names, rows) if rows else [])]
+
+
+def _contestants(part: Mapping[str, Any], trained: str, wanted: list[str]) -> list[str]:
+    order = text.contestants_in_order(part, trained, wanted)
+    if not order:
+        return []
+    sections = list(part["contestants"][order[0]]["sections"])
+    rows = []
+    for name in order:
+        c = part["contestants"][name]
+        cells = [f"{text.value_of(c['strict'], 'percent')} [{text.interval_of(c['strict'], 'percent')}]"]
+        cells += [f"{text.value_of(c['total'])} [{text.interval_of(c['total'])}]"]
+        cells += [text.value_of(c["sections"].get(s)) for s in sections]
+        rows.append([name, *cells, c["total"]["n"]])
+    return _table(["contestant", "strict % [95%]", "total [95%]", *sections, "n"], rows)
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    lines = [names, ["---"] * len(names), *rows]
+    return ["| " + " | ".join(_cell(v) for v in line) + " |" for line in lines] + [""]
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _progress(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Where a run without a result stands."""
+    steps = [m for m in metrics if m.get("phase") != "warmup"]
+    if not steps:
+        return "No training step yet."
+    last = steps[-1]
+    return f"Training: step {last.get('step')}, mean reward {text.number(last.get('reward_mean'))}."

@@ -1,0 +1,246 @@
+"""The in-process sampler: the policy's own weights, each prompt computed and stored once per group.
+
+Equal neighbouring prompts form a group and share a lane. Lanes are decoded together; a lane whose members have all
+finished takes the next group. A completion depends on its prompt and its seed only (one uniform a token from the
+seed's own stream, inverse distribution function over the full softmax), not on the batch around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fivestones.errors import DataError
+from fivestones.models.attention import PackedLayout
+from fivestones.rollout.native.caches import KeyValues, LaneCaches, TailLayout
+from fivestones.types import Completion, Finish, Generation
+
+PREFILL_TOKENS = 2048  # tokens of one prefill row
+
+
+@dataclass
+class _Member:
+    """One completion under way."""
+
+    index: int  # place in the result
+    uniforms: np.ndarray[Any, Any]  # [max_tokens]
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish: Finish | None = None
+
+
+@dataclass
+class _Group:
+    prompt: tuple[int, ...]
+    members: list[_Member]
+
+    @property
+    def open(self) -> bool:
+        return any(m.finish is None for m in self.members)
+
+
+class NativeSampler:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        ends: Sequence[int],
+        *,
+        slots: int = 32,
+        context: int = 1 << 30,
+        on_done: Callable[[int], None] | None = None,
+    ) -> None:
+        """model: prepared by `models.attention.install`; slots: rows decoded at once; on_done: finished so far."""
+        self.model, self.tokenizer, self.slots, self.context = model, tokenizer, slots, context
+        self.ends = frozenset(ends)
+        self.on_done = on_done
+        self.version = 0
+
+    def sync(self, weights: Any, version: int) -> None:
+        """In-process: the weights are the policy's own."""
+        self.version = version
+
+    @torch.inference_mode()
+    def generate(
+        self, prompts: Sequence[Sequence[int]], generation: Generation, seeds: Sequence[int]
+    ) -> list[Completion]:
+        groups = self._groups(prompts, generation, seeds)
+        if not groups:
+            return []
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            self._run(groups, generation)
+        finally:
+            self.model.train(was_training)
+        done = sorted((m for g in groups for m in g.members), key=lambda m: m.index)
+        return [self._completion(m, generation) for m in done]
+
+    def _groups(
+        self, prompts: Sequence[Sequence[int]], generation: Generation, seeds: Sequence[int]
+    ) -> list[_Group]:
+        groups = []
+        numbered = zip(range(len(prompts)), map(tuple, prompts), seeds, strict=True)
+        for prompt, same in groupby(numbered, key=lambda row: row[1]):
+            if len(prompt) + generation.max_tokens > self.context:
+                raise DataError(
+                    f"a prompt of {len(prompt)} tokens and {generation.max_tokens} new tokens do not fit the "
+                    f"model's context of {self.context}"
+                )
+            members = [
+                _Member(i, np.random.Generator(np.random.Philox(seed)).random(generation.max_tokens))
+                for i, _, seed in same
+            ]
+            groups += [_Group(prompt, members[i : i + self.slots]) for i in range(0, len(members), self.slots)]
+        return groups
+
+    def _run(self, groups: list[_Group], generation: Generation) -> None:
+        width = max(len(g.members) for g in groups)
+        lanes = min(len(groups), max(1, self.slots // width))
+        caches = LaneCaches(lanes, width, max(len(g.prompt) for g in groups), generation.max_tokens)
+        prefix_ids = _common_prefix([g.prompt for g in groups])
+        prefix = self._prefix(prefix_ids)
+        waiting = list(reversed(groups))
+        running: list[_Group | None] = [None] * lanes
+        finished = 0
+        while True:
+            free = [i for i, g in enumerate(running) if g is None]
+            # refill in batches: a prefill row of several prompts costs less than several rows
+            if waiting and (len(free) * 4 >= lanes or len(free) == lanes):
+                fresh = {lane: waiting.pop() for lane in free[: len(waiting)]}
+                running = [fresh.get(i, g) for i, g in enumerate(running)]
+                self._prefill(fresh, caches, prefix, len(prefix_ids), generation)
+                # an answer may end with its first token
+                finished = self._retire(running, finished)
+                continue
+            busy = [i for i, g in enumerate(running) if g is not None]
+            if not busy and not waiting:
+                return
+            if not waiting and len(busy) * 4 <= caches.lanes * 3:
+                caches.keep(busy)
+                running = [running[i] for i in busy]
+            self._decode(running, caches, generation)
+            finished = self._retire(running, finished)
+
+    def _retire(self, running: list[_Group | None], finished: int) -> int:
+        for i, group in enumerate(running):
+            if group is not None and not group.open:
+                running[i] = None
+                finished += len(group.members)
+                if self.on_done:
+                    self.on_done(finished)
+        return finished
+
+    def _forward(self, ids: Tensor, positions: Tensor, layout: Any) -> Tensor:
+        device = self.model.device
+        out = self.model.model(
+            input_ids=ids.to(device), position_ids=positions.to(device), layout=layout, use_cache=False
+        )
+        hidden: Tensor = out.last_hidden_state
+        return hidden
+
+    def _prefix(self, ids: tuple[int, ...]) -> KeyValues:
+        layout = PackedLayout([(len(ids), ())]).capture()
+        self._forward(torch.tensor([ids]), layout.position_ids(), layout)
+        assert layout.captured is not None
+        return layout.captured
+
+    def _prefill(
+        self,
+        fresh: dict[int, _Group],
+        caches: LaneCaches,
+        prefix: KeyValues,
+        shared: int,
+        generation: Generation,
+    ) -> None:
+        """Prompts of the new groups, several to a row; samples their first tokens."""
+        rows: list[list[int]] = []
+        for lane, group in fresh.items():
+            tokens = sum(len(fresh[i].prompt) - shared for i in rows[-1]) if rows else 0
+            if not rows or tokens + len(group.prompt) - shared > PREFILL_TOKENS:
+                rows.append([])
+            rows[-1].append(lane)
+        for lanes in rows:
+            tails = [fresh[lane].prompt[shared:] for lane in lanes]
+            layout = TailLayout(prefix, shared, tuple(map(len, tails)))
+            hidden = self._forward(
+                torch.tensor([[t for tail in tails for t in tail]]), layout.position_ids(), layout
+            )[0]
+            ends = np.cumsum([len(tail) for tail in tails])
+            logits = self._logits(hidden[torch.from_numpy(ends - 1).to(hidden.device)])
+            for lane, tail, end, row in zip(lanes, tails, ends, logits, strict=True):
+                caches.store_prompt(lane, prefix, layout.captured, slice(int(end) - len(tail), int(end)))
+                members = fresh[lane].members
+                self._sample(row.expand(len(members), -1), list(members), generation)
+
+    def _decode(self, running: list[_Group | None], caches: LaneCaches, generation: Generation) -> None:
+        """One token for every open member."""
+        ids = torch.zeros(caches.lanes, caches.members, dtype=torch.long)
+        rows, members = [], []
+        for lane, group in enumerate(running):
+            for j, member in enumerate(group.members if group else ()):
+                ids[lane, j] = member.token_ids[-1]
+                if member.finish is None:
+                    rows.append(lane * caches.members + j)
+                    members.append(member)
+        positions = caches.begin_step()
+        hidden = self._forward(ids.view(-1, 1), positions, caches)[:, 0]
+        # a free lane idles at slot 0 until it is refilled
+        caches.end_step()
+        for lane, group in enumerate(running):
+            if group is None:
+                caches.at[lane] = 0
+        self._sample(self._logits(hidden[torch.tensor(rows, device=hidden.device)]), members, generation)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self.model.lm_head(hidden)
+        return logits
+
+    def _sample(self, logits: Tensor, members: list[_Member], generation: Generation) -> None:
+        """logits [M, V]: draw a token for each member and record it with its log-prob."""
+        scaled = logits if generation.temperature in (0, 1) else logits / generation.temperature
+        mass = scaled.softmax(-1, dtype=torch.float32)
+        if generation.temperature == 0:
+            tokens = logits.argmax(-1, keepdim=True)
+        else:
+            upto = mass.cumsum(-1)
+            drawn = [m.uniforms[len(m.token_ids)] for m in members]
+            u = torch.tensor(drawn, dtype=torch.float32, device=logits.device)[:, None] * upto[:, -1:]
+            tokens = torch.searchsorted(upto, u, right=True).clamp_(max=logits.shape[-1] - 1)
+        logprobs = mass.gather(1, tokens).log()[:, 0]
+        tokens = tokens[:, 0]
+        for member, token, logprob in zip(members, tokens.tolist(), logprobs.tolist(), strict=True):
+            member.token_ids.append(token)
+            member.logprobs.append(logprob)
+            if token in self.ends or (generation.stop and self._stopped(member, generation.stop)):
+                member.finish = "stop"
+            elif len(member.token_ids) == generation.max_tokens:
+                member.finish = "length"
+
+    def _stopped(self, member: _Member, stop: tuple[str, ...]) -> bool:
+        tail = self.tokenizer.decode(member.token_ids[-32:])
+        return any(s in tail for s in stop)
+
+    def _completion(self, member: _Member, generation: Generation) -> Completion:
+        ids = member.token_ids
+        text = self.tokenizer.decode(ids[:-1] if ids[-1] in self.ends else ids)
+        for s in generation.stop:
+            text = text.split(s)[0]
+        assert member.finish is not None
+        return Completion(text=text, token_ids=tuple(ids), logprobs=tuple(member.logprobs), finish=member.finish)
+
+
+def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Longest prefix of all prompts that leaves each at least one token; at least the first token."""
+    first, last = min(prompts), max(prompts)
+    limit = min(len(p) for p in prompts) - 1
+    n = 0
+    while n < limit and first[n] == last[n]:
+        n += 1
+    return first[: max(n, 1)]

@@ -1,0 +1,168 @@
+"""The run directory: everything that a run made, each file written atomically.
+
+    recipe.yaml  manifest.json  data/  metrics.jsonl  timings.jsonl  rollouts/step-000001.jsonl
+    checkpoints/{warmup,imitation,train}-000010/  eval/*.jsonl  summary.json  report.html  report.md
+
+`metrics.jsonl` holds only what a resumed run repeats exactly; wall-clock time is in `timings.jsonl`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fivestones.errors import DataError, ResourceError, RunExistsError
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """A full disk or a forbidden folder becomes one clear message."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno == errno.ENOSPC:
+            free = shutil.disk_usage(path.parent if not path.exists() else path).free
+            raise ResourceError(
+                f"the disk is full while writing {path} ({free / 1e6:.0f} MB free): make room, then --resume"
+            ) from e
+        if e.errno in (errno.EACCES, errno.EROFS):
+            raise ResourceError(f"{path} cannot be written: {e.strerror}") from e
+        raise
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Temporary file, fsync, rename: readers see the old or the new content, never a part."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        with temporary.open("w", encoding="utf-8") as f:
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Rows of an append-only log; a torn last line (the writer was killed) is dropped."""
+    if not path.exists():
+        return []
+    rows = []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as e:
+            if number == len(lines):
+                break
+            raise DataError(f"{path}: line {number} is not JSON ({e.msg})") from e
+    return rows
+
+
+class RunDir:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metrics_path = path / "metrics.jsonl"
+        self.timings_path = path / "timings.jsonl"
+
+    # life
+
+    @classmethod
+    def create(cls, path: Path, recipe_yaml: str, manifest: Mapping[str, Any]) -> RunDir:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunExistsError(
+                f"{path} exists and is not empty: go on with it by --resume, or choose another --out"
+            )
+        run = cls(path)
+        write_atomic(path / "recipe.yaml", recipe_yaml)
+        write_json(path / "manifest.json", manifest)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunDir:
+        if not (path / "recipe.yaml").is_file():
+            raise RunExistsError(f"{path} is not a run directory (no recipe.yaml)")
+        return cls(path)
+
+    def recipe_text(self) -> str:
+        return (self.path / "recipe.yaml").read_text(encoding="utf-8")
+
+    # logs
+
+    def append(self, file: Path, row: Mapping[str, Any]) -> None:
+        with disk_errors(file), file.open("a", encoding="utf-8") as f:
+            f.write(json.dumps(row, ensure_ascii=False) + "\n")
+            f.flush()
+
+    def rewind(self, phase: str, step: int) -> None:
+        """Forget what was logged for `phase` from `step` on (and all later phases): a resume repeats it."""
+        order = ["warmup", "imitation", "train"]
+        for file in (self.metrics_path, self.timings_path):
+            if file.exists():
+                rows = [
+                    r
+                    for r in read_jsonl(file)
+                    if (order.index(r["phase"]), r["step"]) < (order.index(phase), step)
+                ]
+                write_atomic(file, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+
+    def save_rollouts(self, step: int, rows: list[dict[str, Any]]) -> None:
+        text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows)
+        write_atomic(self.path / "rollouts" / f"step-{step:06d}.jsonl", text)
+
+    # checkpoints
+
+    def checkpoints(self, phase: str) -> list[tuple[int, Path]]:
+        """(step, folder) of the complete checkpoints of a phase, oldest first."""
+        found = (self.path / "checkpoints").glob(f"{phase}-*")
+        return sorted((int(p.name.rsplit("-", 1)[1]), p) for p in found if p.is_dir())
+
+    def latest(self, phase: str) -> tuple[int, Path] | None:
+        return (self.checkpoints(phase) or [None])[-1]
+
+    def save_checkpoint(self, phase: str, step: int, write: Callable[[Path], None], keep: int = 1) -> Path:
+        """`write(folder)` fills a temporary folder, which is synced and renamed; older ones beyond `keep` go."""
+        target = self.path / "checkpoints" / f"{phase}-{step:06d}"
+        temporary = target.with_name(f".{target.name}.tmp")
+        with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(temporary, ignore_errors=True)
+            if target.exists():
+                return target
+            temporary.mkdir()
+            write(temporary)
+            for file in sorted(temporary.rglob("*")):
+                _fsync(file)
+            _fsync(temporary)
+            os.rename(temporary, target)
+            _fsync(target.parent)
+        for _, old in self.checkpoints(phase)[:-keep]:
+            shutil.rmtree(old)
+        return target
+
+    # stages
+
+    def mark(self, stage: str, value: Mapping[str, Any]) -> None:
+        """Remember that a stage is complete, with what later stages need of it."""
+        write_json(self.path / "stages" / f"{stage}.json", value)
+
+    def marked(self, stage: str) -> dict[str, Any] | None:
+        path = self.path / "stages" / f"{stage}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _fsync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

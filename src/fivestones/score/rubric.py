@@ -1,0 +1,131 @@
+"""The rubric: gates -> gate points + weighted criteria. One scorer for every structured job.
+
+reward = 0 when a gate fails (a real zero; no judge is asked), else
+reward = gate_points + sum of weight * criterion, each in [0, 1]; None when any criterion is unscored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fivestones.errors import UsageError
+from fivestones.protocols import Gate, Judge
+from fivestones.recipe import CriterionPart
+from fivestones.score.criteria import exact, overlap
+from fivestones.types import Rollout, Score, Task, Verdict
+
+COMPARE: Mapping[str, Callable[[object, object], float]] = {"exact": exact, "overlap": overlap}
+
+
+class RubricScorer:
+    """protocols.Scorer. Criteria are named by their field, or `field.kind` where a field has several.
+
+    gates: run in order, the first failure ends the scoring of that rollout.
+    parse: the output text as an object, or None; the last gate.
+    judges: criterion kind -> Judge, for kinds other than `exact` and `overlap`. A judge sees all the
+        outputs of the group that passed at once and answers by field name. What it leaves out or answers
+        outside [0, 1] is unscored, never zero.
+    """
+
+    def __init__(
+        self,
+        *,
+        gates: Mapping[str, Gate],
+        parse: Callable[[str], Mapping[str, Any] | None],
+        criteria: Sequence[CriterionPart],
+        judges: Mapping[str, Judge],
+        gate_points: float = 1.0,
+    ) -> None:
+        self._gates = dict(gates)
+        self._parse = parse
+        self._criteria = _named(criteria)
+        self._judges = dict(judges)
+        self._gate_points = gate_points
+        for name, part in self._criteria.items():
+            if part.kind not in COMPARE and part.kind not in self._judges:
+                raise UsageError(
+                    f"criterion `{name}` is of kind `{part.kind}` and no such judge was given; "
+                    f"allowed here: {', '.join([*COMPARE, *self._judges])}"
+                )
+
+    @property
+    def max_reward(self) -> float:
+        """What a perfect output earns."""
+        return self._gate_points + math.fsum(part.weight for part in self._criteria.values())
+
+    def __call__(self, task: Task, rollouts: Sequence[Rollout]) -> list[Score]:
+        """One score a rollout, in order."""
+        passed = [self._pass(task, rollout) for rollout in rollouts]
+        outputs = [output for output in passed if not isinstance(output, Score)]
+        judged = iter(self.judge(task, outputs))
+        return [entry if isinstance(entry, Score) else self._score(next(judged)) for entry in passed]
+
+    def judge(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+        """All criteria of each output, gates aside: evaluation asks this of leniently read outputs."""
+        if not outputs:
+            return []
+        kinds = dict.fromkeys(part.kind for part in self._criteria.values() if part.kind in self._judges)
+        answers = {kind: self._judges[kind](task, outputs) for kind in kinds}
+        for kind, verdicts in answers.items():
+            if len(verdicts) != len(outputs):
+                raise ValueError(f"judge `{kind}`: {len(verdicts)} verdicts for {len(outputs)} outputs")
+        return [
+            self._verdict(task, output, {kind: verdicts[i] for kind, verdicts in answers.items()})
+            for i, output in enumerate(outputs)
+        ]
+
+    def _pass(self, task: Task, rollout: Rollout) -> Mapping[str, Any] | Score:
+        for name, gate in self._gates.items():
+            reason = gate(task, rollout)
+            if reason is not None:
+                return Score(reward=0.0, failed={name: reason})
+        output = self._parse(rollout.answer)
+        return Score(reward=0.0, failed={"parse": "no readable output"}) if output is None else output
+
+    def _verdict(self, task: Task, output: Mapping[str, Any], answers: Mapping[str, Verdict]) -> Verdict:
+        criteria: dict[str, float] = {}
+        unscored: dict[str, str] = {}
+        for name, part in self._criteria.items():
+            answer = answers.get(part.kind)
+            value = _compared(task, output, part) if answer is None else _answered(answer, part.field)
+            if isinstance(value, str):
+                unscored[name] = value
+            else:
+                criteria[name] = value
+        return Verdict(criteria=criteria, unscored=unscored)
+
+    def _score(self, verdict: Verdict) -> Score:
+        reward = None
+        if not verdict.unscored:
+            earned = (self._criteria[name].weight * value for name, value in verdict.criteria.items())
+            reward = self._gate_points + math.fsum(earned)
+        return Score(reward=reward, criteria=verdict.criteria, unscored=verdict.unscored)
+
+
+def _named(criteria: Sequence[CriterionPart]) -> dict[str, CriterionPart]:
+    fields = [part.field for part in criteria]
+    named = {(p.field if fields.count(p.field) == 1 else f"{p.field}.{p.kind}"): p for p in criteria}
+    if len(named) < len(criteria):
+        raise UsageError(f"the rubric judges a field twice in the same way; fields: {', '.join(fields)}")
+    return named
+
+
+def _compared(task: Task, output: Mapping[str, Any], part: CriterionPart) -> float | str:
+    """The criterion, or why it cannot be scored."""
+    reference = task.reference.get("output")
+    if not isinstance(reference, Mapping):
+        return "no reference output"
+    if part.field not in reference:  # an optional key that this case does not have
+        return float(part.field not in output)
+    return COMPARE[part.kind](reference[part.field], output[part.field]) if part.field in output else 0.0
+
+
+def _answered(verdict: Verdict, field: str) -> float | str:
+    if field in verdict.unscored:
+        return verdict.unscored[field]
+    if field not in verdict.criteria:
+        return "no verdict"
+    value = verdict.criteria[field]
+    return value if 0.0 <= value <= 1.0 else "verdict outside [0, 1]"

@@ -1,0 +1,214 @@
+"""The model under training on one machine: update with shared prompts, save, load."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from fivestones.errors import ModelError
+from fivestones.models.attention import install
+from fivestones.models.load import Loaded, compute_dtype, device_of, load
+from fivestones.models.lora import add_lora, merged_state
+from fivestones.recipe import ModelPart, TrainPart
+from fivestones.train.check import dense_logprobs, disagreement
+from fivestones.train.logprobs import chunked_logprobs
+from fivestones.train.loss import clipped_loss, k3
+from fivestones.train.masters import Masters
+from fivestones.train.pack import Row, pack
+from fivestones.types import Sample
+
+log = logging.getLogger(__name__)
+TokenLoss = Callable[[Row, Tensor, Tensor], Tensor]
+"""(row, log-probs [T], entropies [T]) -> loss [T] of the completion tokens."""
+
+
+@dataclass
+class _Sums:
+    """Sums over the sampled tokens of one update."""
+
+    tokens: int = 0
+    entropy: float = 0.0
+    clipped: float = 0.0
+    mismatch: float = 0.0
+    kl: float = 0.0
+    row_tokens: int = 0
+
+
+class TorchPolicy:
+    """Full fine-tuning or LoRA; computes in `model.dtype`, keeps float32 masters."""
+
+    def __init__(self, loaded: Loaded, part: ModelPart, train: TrainPart, *, loss_constant: float) -> None:
+        """loss_constant: what the token-sum loss is divided by (Dr. GRPO, arXiv 2503.20783)."""
+        self.step = 0
+        self.tokenizer = loaded.tokenizer
+        self.train_part, self.loss_constant = train, loss_constant
+        self.model = loaded.model
+        self.device = device_of(part)
+        self.dtype = compute_dtype(part, self.device)
+        self.lora = part.lora
+        self.model.to(self.device)
+        if part.lora:
+            add_lora(self.model, part.lora.rank, part.lora.alpha)
+        if part.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.masters = Masters(self.model, self.dtype, weight_decay=train.weight_decay)
+        install(self.model)
+        self.dense = False  # the fallback when shared and dense disagree
+        self._checked = False
+        self._reference: Any = None
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, part: ModelPart, train: TrainPart, *, loss_constant: float
+    ) -> TorchPolicy:
+        return cls(load(folder), part, train, loss_constant=loss_constant)
+
+    def weights(self) -> Any:
+        return self.model
+
+    def keep_reference(self) -> None:
+        """Freeze the present weights as the reference of the KL term."""
+        self._reference = copy.deepcopy(self.model).requires_grad_(False).eval()
+
+    # updates
+
+    def update(self, samples: Sequence[Sample]) -> Mapping[str, float]:
+        """One GRPO update; metrics are means over sampled tokens."""
+        part, sums = self.train_part, _Sums()
+
+        def token_loss(row: Row, logprobs: Tensor, entropy: Tensor) -> Tensor:
+            old = row.old_logprobs.to(logprobs.device)
+            mask = row.loss_mask.to(logprobs.device)
+            loss, clipped = clipped_loss(
+                logprobs, old, row.advantages.to(logprobs.device), part.clip_low, part.clip_high
+            )
+            sums.tokens += int(mask.sum())
+            sums.entropy += float(entropy[mask].sum())
+            sums.clipped += float(clipped[mask].sum())
+            sums.mismatch += float(k3(old, logprobs.detach())[mask].sum())
+            if self._reference is not None:
+                with torch.no_grad():
+                    reference = self._logprobs(self._reference, row)[0]
+                penalty = k3(logprobs, reference)
+                sums.kl += float(penalty.detach()[mask].sum())
+                loss = loss + part.kl * penalty
+            return loss
+
+        rows = pack(samples, part.token_budget)
+        loss = self._accumulate(rows, token_loss, self.loss_constant)
+        lr = part.lr * min(1.0, (self.step + 1) / max(part.warmup_steps, 1))
+        norm = self.masters.step(lr, part.grad_clip)
+        self.step += 1
+        n = max(sums.tokens, 1)
+        metrics = {
+            "loss": loss,
+            "grad_norm": norm,
+            "lr": lr,
+            "entropy": sums.entropy / n,
+            "clipped": sums.clipped / n,
+            "mismatch_k3": sums.mismatch / n,
+            "update_rows": float(len(rows)),
+            "update_tokens": float(sum(r.tokens for r in rows)),
+        }
+        return metrics | ({"kl": sums.kl / n} if self._reference is not None else {})
+
+    def imitate(self, samples: Sequence[Sample], lr: float) -> Mapping[str, float]:
+        """One step of supervised fine-tuning on the completions: mean negative log-likelihood a token."""
+        tokens = sum(sum(s.loss_mask) for s in samples)
+        rows = pack(samples, self.train_part.token_budget)
+        loss = self._accumulate(rows, lambda row, logprobs, entropy: -logprobs, tokens)
+        norm = self.masters.step(lr, self.train_part.grad_clip)
+        return {"loss": loss, "grad_norm": norm, "lr": lr}
+
+    def _accumulate(self, rows: Sequence[Row], token_loss: TokenLoss, constant: float) -> float:
+        """Backward over all rows of (sum of the sampled tokens' losses) / constant; returns its value."""
+        self.model.train()
+        if not self._checked and rows:
+            self._check(rows[-1])
+        total = 0.0
+        for row in rows:
+            logprobs, entropy = self._logprobs(self.model, row)
+            mask = row.loss_mask.to(logprobs.device)
+            loss = (token_loss(row, logprobs, entropy) * mask).sum() / constant
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        return total
+
+    def _logprobs(self, model: Any, row: Row) -> tuple[Tensor, Tensor]:
+        """Log-probs and entropies [T] of the row's completion tokens."""
+        if self.dense:
+            return dense_logprobs(model, row)
+        out = model.get_decoder()(
+            input_ids=row.input_ids.to(self.device),
+            position_ids=row.layout.position_ids().to(self.device),
+            layout=row.layout,
+            use_cache=False,
+        )
+        hidden = out.last_hidden_state[0, row.predicting.to(self.device)]
+        return chunked_logprobs(hidden, model.get_output_embeddings().weight, row.targets.to(self.device))
+
+    def _check(self, row: Row) -> None:
+        """On the first step: shared must equal dense, else fall back to dense."""
+        self._checked = True
+        with torch.no_grad():
+            gap = disagreement(self._logprobs(self.model, row)[0], dense_logprobs(self.model, row)[0])
+        allowed = 1e-3 if self.dtype == torch.float32 else 0.1
+        if gap > allowed:
+            self.dense = True
+            log.warning(
+                "log-probs with the prompt shared differ from the dense ones by %.3f nats a token (allowed %.3f): "
+                "training goes on without sharing, slower",
+                gap,
+                allowed,
+            )
+
+    # state
+
+    def save(self, path: Path) -> None:
+        """A Hugging Face folder that transformers loads alone, plus `trainer/` for resume. Not atomic by itself:
+        `runlog` writes it to a temporary folder and renames."""
+        trainer = path / "trainer"
+        trainer.mkdir(parents=True)
+        self.export(path)
+        save_file(self.masters.state(), trainer / "optimizer.safetensors")
+        if self.lora:
+            adapters = {n: m.contiguous().cpu() for n, m in self.masters.masters.items()}
+            save_file(adapters, trainer / "adapter.safetensors")
+        (trainer / "state.json").write_text(json.dumps({"step": self.step}))
+
+    def export(self, path: Path) -> None:
+        """The weights alone, float32, adapters merged, in Hugging Face layout."""
+        path.mkdir(parents=True, exist_ok=True)
+        config = copy.deepcopy(self.model.config)
+        config.dtype = torch.float32
+        config.save_pretrained(path)
+        self.model.generation_config.save_pretrained(path)
+        self.tokenizer.save_pretrained(path)
+        tied = set(getattr(self.model, "all_tied_weights_keys", None) or ())
+        state = {n: t for n, t in merged_state(self.model, self.masters.masters).items() if n not in tied}
+        state = {n: t.detach().float().contiguous().cpu() for n, t in state.items()}
+        save_file(state, path / "model.safetensors", metadata={"format": "pt"})
+
+    def load(self, path: Path) -> None:
+        """Restore what `save` wrote."""
+        trainer = path / "trainer"
+        try:
+            weights = load_file(trainer / "adapter.safetensors" if self.lora else path / "model.safetensors")
+            moments = load_file(trainer / "optimizer.safetensors")
+            step = json.loads((trainer / "state.json").read_text())["step"]
+        except (OSError, ValueError, KeyError) as e:
+            raise ModelError(f"{path}: the checkpoint could not be read ({e})") from e
+        missing = sorted(set(self.masters.names) - set(weights))
+        if missing:
+            raise ModelError(f"{path}: the checkpoint lacks {len(missing)} weights, first `{missing[0]}`")
+        self.masters.restore(weights, moments)
+        self.step = int(step)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fivestones.errors import DataError
+from fivestones.evaluate.records import EvalRecord, append_records, read_cases, read_records, write_cases
+
+
+def record(task_id: str = "t1", **changes: object) -> EvalRecord:
+    base = EvalRecord(
+        task_id=task_id,
+        contestant="trained",
+        cluster="asthma",
+        tags={"style": "terse"},
+        text='{"S": "cough é \u2028 \n"}',
+        finish="stop",
+        tokens=12,
+        strict=True,
+        lenient=True,
+        criteria={"S": 0.5},
+        total=2.5,
+        seconds=0.4,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def test_round_trip_over_several_appends(tmp_path: Path) -> None:
+    path = tmp_path / "eval" / "trained.jsonl"
+    unknown = record("t3", total=None, criteria={}, unscored={"S": "timeout"})
+    append_records(path, [record("t1"), record("t2", text="lone \ud800 surrogate")])
+    append_records(path, [])
+    append_records(path, [unknown])
+    assert read_records(path) == [record("t1"), record("t2", text="lone \ud800 surrogate"), unknown]
+
+
+def test_every_tear_is_dropped_and_mended(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    append_records(path, [record("t1"), record("t2")])
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for cut in range(first, len(whole), 7):
+        path.write_bytes(whole[:cut])
+        assert [r.task_id for r in read_records(path)] == ["t1"]
+        append_records(path, [record("t3")])
+        assert [r.task_id for r in read_records(path)] == ["t1", "t3"]
+
+
+def test_a_tear_longer_than_one_look_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    append_records(path, [record("t1")])
+    with path.open("ab") as file:
+        file.write(b"x" * 200_000)
+    append_records(path, [record("t2")])
+    assert [r.task_id for r in read_records(path)] == ["t1", "t2"]
+
+
+def test_a_bad_line_inside_is_an_error_that_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    append_records(path, [record("t1")])
+    good = path.read_bytes()
+    for bad, why in [
+        (b"{broken\n", "not JSON"),
+        (b"[]\n", "got list"),
+        (b'{"odd": 1}\n', "unknown keys"),
+    ]:
+        path.write_bytes(good + bad + good)
+        with pytest.raises(DataError, match=f"line 2: {why}"):
+            read_records(path)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_records(tmp_path / "none.jsonl")
+
+
+def test_a_record_is_checked_where_it_is_born() -> None:
+    with pytest.raises(ValueError, match="total is None exactly when"):
+        record(total=None)
+    with pytest.raises(ValueError, match="total is None exactly when"):
+        record(unscored={"S": "timeout"})
+    with pytest.raises(ValueError, match="outside"):
+        record(criteria={"S": 1.5})
+
+
+def test_cases(tmp_path: Path) -> None:
+    cases = {"t1": "Doctor: hello\nPatient: hi", "t2": "é"}
+    write_cases(tmp_path / "eval" / "cases" / "test.jsonl", cases)
+    assert read_cases(tmp_path / "eval" / "cases" / "test.jsonl") == cases

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fivestones.evaluate.records import EvalRecord
+from fivestones.evaluate.summary import summarize, write_summary
+
+SECTIONS = ("S", "O", "A", "P")
+
+
+def record(i: int, contestant: str, level: float | None, **changes: Any) -> EvalRecord:
+    """Every section at `level`; None: the judge did not answer; below 0: the gate failed."""
+    failed = level is not None and level < 0
+    judged = {} if failed or level is None else dict.fromkeys(SECTIONS, level)
+    return EvalRecord(
+        **{
+            "task_id": f"t{i:03}",
+            "contestant": contestant,
+            "cluster": f"c{i % 10}",
+            "tags": {"style": ("terse", "chatty", "rambling")[i % 3]},
+            "text": "a note of five words",
+            "finish": "length" if failed else "stop",
+            "tokens": 20,
+            "strict": not failed,
+            "lenient": not failed,
+            "failed": {"json": "not an object"} if failed else {},
+            "criteria": judged,
+            "total": None if level is None else 0.0 if failed else 1 + 4 * level,
+            "unscored": dict.fromkeys(SECTIONS, "timeout") if level is None else {},
+            **changes,
+        }
+    )
+
+
+def make(levels: dict[str, list[float | None]], **changes: Any) -> list[EvalRecord]:
+    return [record(i, name, v, **changes) for name, vs in levels.items() for i, v in enumerate(vs)]
+
+
+def summary(records: list[EvalRecord], **changes: Any) -> dict[str, Any]:
+    options: dict[str, Any] = {"margin": 0.1, "draws": 400, "seed": 1, "max_score": 5.0, "sections": SECTIONS}
+    return summarize(records, **{**options, **changes})
+
+
+def entry(result: dict[str, Any], metric: str, b: str = "base") -> dict[str, Any]:
+    found: dict[str, Any] = next(p for p in result["paired"] if p["metric"] == metric and p["b"] == b)
+    return found
+
+
+def test_shape_and_hand_checked_values() -> None:
+    levels = {"trained": [0.75] * 30, "base": [0.25] * 24 + [-1.0] * 6}
+    result = summary(make(levels))
+    assert list(result["contestants"]) == ["base", "trained"]
+    for value in result["contestants"].values():
+        assert list(value["sections"]) == ["S", "O", "A", "P"]
+        for figure in (value["strict"], value["lenient"], value["total"], *value["sections"].values()):
+            assert {"mean", "low", "high", "n"} <= set(figure)
+            assert figure["n"] == 30
+            assert figure["low"] <= figure["mean"] <= figure["high"]
+    base = result["contestants"]["base"]
+    assert base["total"]["mean"] == pytest.approx(24 * 2 / 30)  # a failed gate is a real 0
+    assert base["sections"]["S"]["mean"] == pytest.approx(24 * 0.25 / 30)
+    assert base["strict"]["mean"] == 0.8
+    assert base["truncated"]["mean"] == 0.2
+    assert base["failed"] == {"json": 6}
+    assert base["words"]["mean"] == 5
+    total = entry(result, "total")
+    assert set(total) >= {"a", "b", "metric", "mean", "low", "high", "n", "clusters"}
+    assert (total["a"], total["n"], total["clusters"], total["verdict"]) == ("trained", 30, 10, "superior")
+    assert total["mean"] == pytest.approx(4 - 1.6)
+    assert (total["wins"], total["ties"], total["losses"]) == (30, 0, 0)
+    section = entry(result, "A")
+    assert section["margin"] == pytest.approx(0.02)  # scaled to [0, 1]
+    assert section["mcnemar"]["a_only"] == 30
+    assert section["mcnemar"]["p_holm"] == pytest.approx(4 * section["mcnemar"]["p"])
+
+
+def test_equal_contestants_tie() -> None:
+    result = summary(make({"trained": [0.5] * 20, "base": [0.5] * 20}))
+    total = entry(result, "total")
+    assert (total["mean"], total["ties"], total["verdict"]) == (0, 20, "non-inferior")
+
+
+def test_a_few_unscored_are_left_out_and_counted() -> None:
+    levels: dict[str, list[float | None]] = {"trained": [0.5] * 99 + [None], "base": [0.5] * 100}
+    result = summary(make(levels), max_unscored=0.01)
+    trained = result["contestants"]["trained"]
+    assert (trained["total"]["n"], trained["total"]["mean"]) == (99, 3.0)
+    assert trained["unscored"] == {"n": 1, "share": 0.01, "causes": {"timeout": 1}, "refused": False}
+    assert (entry(result, "total")["n"], entry(result, "total")["unscored"]) == (99, 1)
+
+
+def test_too_many_unscored_refuse_a_verdict_and_give_no_number() -> None:
+    levels: dict[str, list[float | None]] = {"trained": [0.9] * 90 + [None] * 10, "base": [0.1] * 100}
+    result = summary(make(levels))
+    for metric in ("total", "S"):
+        refused = entry(result, metric)
+        assert refused["verdict"] == "refused"
+        assert "10 of 100" in refused["why"]
+        assert (refused["mean"], refused["low"], refused["high"]) == (None, None, None)
+    assert entry(result, "strict")["verdict"] != "refused"  # the gates need no judge
+    assert result["contestants"]["trained"]["unscored"]["refused"] is True
+
+
+def test_only_shared_tasks_are_compared() -> None:
+    result = summary(make({"trained": [0.5] * 12, "base": [0.25] * 20}))
+    assert entry(result, "total")["n"] == 12
+    assert result["contestants"]["trained"]["missing"] == 8
+
+
+def test_slices_and_held_out_style_apart() -> None:
+    records = make({"trained": [0.5] * 30, "base": [0.25] * 30})
+    result = summary(records, held_out={"style": "rambling"})
+    slices = {(s["tag"], s["value"]): s for s in result["slices"]}
+    assert [v for _, v in slices] == ["chatty", "rambling", "terse", "all but rambling"]
+    assert [s["value"] for s in result["slices"] if s["held_out"]] == ["rambling"]
+    assert slices["style", "all but rambling"]["contestants"]["trained"]["total"]["n"] == 20
+    assert slices["style", "rambling"]["paired"][0]["n"] == 10
+
+
+def test_extra_datasets_stay_apart() -> None:
+    records = make({"trained": [0.5] * 10, "base": [0.25] * 10})
+    real = make({"trained": [0.25] * 7, "base": [0.25] * 7}, dataset="aci")
+    result = summary(records + real)
+    assert result["contestants"]["trained"]["total"]["n"] == 10
+    assert result["extra"]["aci"]["contestants"]["trained"]["total"]["n"] == 7
+    assert result["extra"]["aci"]["paired"][0]["metric"] == "total"
+
+
+def test_any_criteria_names_even_those_of_metrics() -> None:
+    criteria = {"total": 0.5, "vendor": 1.0}
+    records = [record(i, c, 0.5, criteria=criteria) for c in ("trained", "base") for i in range(6)]
+    result = summary(records, sections=())
+    assert result["sections"] == ["total", "vendor"]
+    assert result["contestants"]["base"]["sections"]["vendor"]["mean"] == 1.0
+    assert [p["metric"] for p in result["paired"]] == ["total", "strict", "sections.total", "vendor"]
+    assert entry(result, "sections.total")["mean"] == 0
+
+
+def test_order_of_records_does_not_matter_and_the_last_of_a_task_counts() -> None:
+    records = make({"trained": [0.5, 0.75, 1.0, -1.0] * 6, "base": [0.25, -1.0, 0.5] * 8})
+    shuffled = list(records)
+    random.Random(0).shuffle(shuffled)
+    assert summary(records) == summary(shuffled)
+    again = summary([record(0, "trained", 0.0), *records])
+    assert again == summary(records)
+
+
+def test_no_trained_contestant_and_no_records() -> None:
+    assert summary(make({"base": [0.5] * 4}))["paired"] == []
+    empty = summary([])
+    assert (empty["contestants"], empty["paired"], empty["slices"], empty["extra"]) == ({}, [], [], {})
+
+
+def test_one_cluster_has_a_mean_but_no_interval_and_no_verdict() -> None:
+    result = summary(make({"trained": [1.0] * 5, "base": [0.0] * 5}, cluster="only"))
+    total = entry(result, "total")
+    assert (total["mean"], total["low"], total["verdict"]) == (4.0, None, "unclear")
+
+
+def test_written_as_json(tmp_path: Path) -> None:
+    result = summary(make({"trained": [0.5, None], "base": [0.5, -1.0]}))
+    write_summary(tmp_path / "summary.json", result)
+    assert json.loads((tmp_path / "summary.json").read_text()) == result

@@ -1,0 +1,130 @@
+"""The doctor: each check on its own, the estimates, and the whole on recipes that cannot work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fivestones.doctor import examine
+from fivestones.errors import UsageError
+from fivestones.estimate import ModelSize, Rows, cost, memory, seconds, synth_rows
+from fivestones.machine import (
+    CORE,
+    TRAIN,
+    available_memory,
+    check_disk,
+    check_memory,
+    check_python,
+    check_threads,
+    check_versions,
+    cores,
+    pinned,
+)
+from fivestones.recipe_load import load_recipe
+
+GIB = 1 << 30
+SMOLLM2 = ModelSize(
+    layers=30, hidden=576, feed_forward=1536, heads=9, kv_heads=3, head_dim=64, vocabulary=49152, tied=True
+)
+ROWS = Rows(train=400, test=240, prompt=450.0)
+
+
+def test_parameters_of_the_embedded_model() -> None:
+    assert SMOLLM2.parameters == 134_515_008  # what transformers counts
+
+
+def test_a_size_is_read_from_a_hugging_face_config() -> None:
+    config = {
+        "num_hidden_layers": 30,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "vocab_size": 49152,
+        "tie_word_embeddings": True,
+    }
+    assert ModelSize.of(config) == SMOLLM2
+    with pytest.raises(KeyError):
+        ModelSize.of({"hidden_size": 3})
+
+
+def test_the_designs_measured_step_is_estimated_within_a_factor_of_two() -> None:
+    # measured by the design: P/C/G 700/200/8, forward + backward 7.0 s at 2.4 TFLOP/s; 240 to 300 tokens/s
+    full = ["generation.max_tokens=333", "train.tasks_per_step=1", "train.steps=1", "rollout.slots=32"]
+    recipe = load_recipe("soap", None, full)
+    told = seconds(recipe, SMOLLM2, Rows(train=1, test=0, prompt=700.0), 2.4e12)
+    assert 0.5 * (7.0 + 1600 / 270) < told["training"] < 2 * (7.0 + 1600 / 270)
+
+
+def test_estimates_follow_the_recipe() -> None:
+    laptop = load_recipe("soap")
+    base = cost(laptop, SMOLLM2, ROWS, 2e12)
+    assert set(base.seconds) == {"synthesis", "warm-up", "training", "evaluation"}
+    more = load_recipe("soap", None, ["train.steps=80"])
+    assert seconds(more, SMOLLM2, ROWS, 2e12)["training"] == pytest.approx(2 * base.seconds["training"])
+    assert seconds(laptop, SMOLLM2, ROWS, 4e12)["training"] == pytest.approx(base.seconds["training"] / 2)
+    for frugal in ("model.gradient_checkpointing=true", "model.lora.rank=8", "train.token_budget=512"):
+        assert memory(load_recipe("soap", None, [frugal]), SMOLLM2, ROWS) < base.memory
+    assert 2 * GIB < base.memory < 8 * GIB
+    none = load_recipe("soap", None, ["warmup.kind=none"])
+    assert seconds(none, SMOLLM2, ROWS, 2e12)["warm-up"] == 0
+
+
+def test_longer_dialogues_have_longer_prompts() -> None:
+    short, long = synth_rows(load_recipe("soap")), synth_rows(load_recipe("soap", "full"))
+    assert short is not None
+    assert long is not None
+    assert long.prompt > 3 * short.prompt
+
+
+def test_versions() -> None:
+    have = dict.fromkeys(CORE + TRAIN, "1.0")
+    assert check_versions(have, have).state == "ok"
+    assert check_versions({**have, "torch": "1.0+cpu"}, have).state == "ok"
+    other = check_versions({**have, "torch": "1.1"}, have)
+    assert (other.state, other.found) == ("warn", "torch 1.1 (tested: 1.0)")
+    lacking = check_versions(dict.fromkeys(CORE, "1.0"), have)
+    assert lacking.failed
+    assert "fivestones[train]" in lacking.advice
+
+
+def test_every_package_that_is_checked_is_pinned() -> None:
+    assert set(CORE + TRAIN) <= pinned().keys()
+
+
+def test_python_threads_memory_and_disk() -> None:
+    assert check_python((3, 12)).state == "ok"
+    assert check_python((3, 13)).failed
+    assert check_threads(cores() + 1, {}).state == "warn"
+    assert check_threads(0, {}).state == "ok"
+    assert [check_memory(n * GIB, 8 * GIB).state for n in (4, 8, 13)] == ["ok", "warn", "fail"]
+    assert [check_disk(n * GIB, Path(), 8 * GIB).state for n in (4, 8, 9)] == ["ok", "warn", "fail"]
+    free = available_memory()
+    assert free is None or free > 0
+
+
+def states(folder: Path, recipe: dict[str, object]) -> dict[str, tuple[str, str]]:
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(recipe), encoding="utf-8")  # JSON is YAML
+    return {check.name: (check.state, check.found) for check in examine(str(path), probe=False)}
+
+
+def test_a_missing_data_file_and_a_missing_model_fail_with_their_names(tmp_path: Path) -> None:
+    found = states(tmp_path, {"name": "a", "files": {"train": "no.jsonl"}, "model": {"source": "./none"}})
+    assert found["data"][0] == "fail"
+    assert "no.jsonl" in found["data"][1]
+    assert found["model"][0] == "fail"
+
+
+def test_a_data_file_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join('{"text": "hello"}\n' for _ in range(250)), encoding="utf-8")
+    found = states(tmp_path, {"name": "a", "files": {"train": "rows.jsonl"}, "model": {"source": "./none"}})
+    assert found["data"][0] == "ok"
+    assert "225 + 25 rows" in found["data"][1]
+
+
+def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no recipe\.yaml"):
+        examine(str(tmp_path))
