@@ -88,6 +88,7 @@ class JudgePart(Part):
 
 class GenerationPart(Part):
     max_tokens: Positive = 192
+    max_prompt_tokens: Positive | None = None  # longer train prompts are left out and counted; None: the context
     stop: tuple[str, ...] = ()
     template: dict[str, Any] = {}
 

@@ -27,6 +27,7 @@ LEXICON = Lexicon(
         concept("diabetes", "condition", "diabetes", "type 2 diabetes"),
         concept("stroke", "condition"),
         concept("diarrhea", "symptom"),
+        concept("wound", "symptom", "sore that will not heal"),
     ]
 )
 
@@ -49,6 +50,7 @@ def polarities(text: str) -> dict[str, str]:
         ("Chest pain ruled out.", "chest_pain-"),
         ("Cough without fever.", "cough+ fever-"),
         ("No change in cough.", "cough+"),
+        ("Denies sore that will not heal or chills.", "wound- chills-"),
         ("Negative for fever and chills.", "fever- chills-"),
     ],
 )

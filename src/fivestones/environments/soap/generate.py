@@ -70,7 +70,7 @@ def plan(
 def generate(kb: Knowledge, item: PlanItem, seed: int, length: Length, retry: int = 0) -> dict[str, Any]:
     """The row of a planned item: equal arguments, equal row. `retry` draws another scenario for it."""
     rng = Random(f"{seed}:{item.index}:{retry}")
-    scenario = draw(kb, _condition(kb, item.condition), rng, length, item.cell)
+    scenario = draw(kb, condition_of(kb, item.condition), rng, length, item.cell)
     facts = facts_of(scenario)
     note = reference_note(scenario, facts, rng)
     dialogue = realise(scenario, facts, item.style, length, rng)
@@ -119,7 +119,7 @@ def _training_styles(styles: Sequence[str], held_out: str | None) -> list[str]:
     return training
 
 
-def _condition(kb: Knowledge, key: str) -> Condition:
+def condition_of(kb: Knowledge, key: str) -> Condition:
     # A scan would cost more than the rest of a row's lookups; conditions are grouped, so look in their order.
     for specialty in kb.specialties:
         for condition in specialty.conditions:

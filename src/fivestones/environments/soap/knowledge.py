@@ -1,13 +1,13 @@
 """The clinical knowledge base: what a scenario may contain. Data in `kb/**/*.yaml`, read here, checked here.
 
 Vocabulary (`kb/vocabulary/*.yaml`): `key: {kind: ..., forms: [...], ...}`, one mapping per file, keys unique
-over all files, every form unique over all concepts (compared lower case). A key with a leading underscore is a
-template for YAML merges: `_ds: &ds {kind: symptom, duration: true}`, then `cough: {<<: *ds, forms: [...]}`.
+over all files, every form unique over all concepts (compared lower case). A key with a leading underscore is
+a template for YAML merges: `_ds: &ds {kind: symptom, duration: true}`, then `cough: {<<: *ds, forms: [...]}`.
 
     every kind   kind: symptom|finding|vital|condition|drug|test|plan|history|social|body_site|other
                  forms: [preferred clinical form, further clinical and lay forms ...]
-                 say: [...]          spoken verb phrases; they count as forms too. They follow "I" for symptom,
-                                     history, social ("get winded", "had my appendix out"); "I'd like you to"
+                 say: [...]          spoken verb phrases; they count as forms too; they follow "I" for
+                                     symptom, history, social ("get winded", "had my appendix out"); "I'd like you to"
                                      for a plan of type advice; "we'll" / "let's" for every other plan
                  sex: female|male    age: [min, max]    not_pregnant: true      who it can apply to
     symptom      forms are noun phrases ("no X", "X for three days"). duration/severity/side: true when the
@@ -33,49 +33,47 @@ severities, followup}`, and `conditions: [...]`, each
     vitals: {hr: [100, 125]}            ranges in this condition; the others are normal
     exam: [...]                         finding keys, >= 2
     tests: [ecg, {troponin: [0.2, 6]}, {chest_xray: lobar_infiltrate}]   >= 2; a bare key has no known result
-                                        (order it, or report it normal), else a numeric range or finding key(s)
+                                        (order it, or report it normal), else a range or finding key(s)
     drugs: [aspirin, {prednisone: ["40 mg"]}]    >= 2 (>= 0 when `plan` has >= 5), doses narrowed if given
     plan: [...]                         plan keys, >= 3
     followup: ["2 weeks", ...]          "<n> day(s)|week(s)|month(s)|year(s)"
 
-A condition whose slug is a vocabulary key of kind condition is that same concept (forms are united); condition
-references may name either. Anything wrong raises DataError naming file, condition, key and the nearest key.
+A condition whose slug is a vocabulary key of kind condition is that same concept (forms are united);
+condition references may name either. Anything wrong raises DataError naming file, condition, key and the nearest key.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
+from fivestones.environments.soap.knowledge_model import (
+    DOSE_UNITS, FREQUENCIES, KINDS, NOT_IN, PLAN_TYPES, SECTION_OF, SEVERITIES, TEST_TYPES,
+    Condition, DrugUse, Entry, Knowledge, Sex, Specialty, TestUse,
+)  # fmt: skip
 from fivestones.errors import DataError, nearest
-from fivestones.types import Concept, Section
+from fivestones.types import Concept
 
-Sex = Literal["female", "male"]
-
-KINDS = (
-    "symptom", "finding", "vital", "condition", "drug", "test", "plan", "history", "social", "body_site", "other",
-)  # fmt: skip
-FREQUENCIES = (
-    "once daily", "twice daily", "three times daily", "four times daily", "at bedtime", "every morning",
-    "every 4 hours", "every 6 hours", "every 8 hours", "every 12 hours", "every other day", "once weekly",
-    "twice weekly", "every 2 weeks", "once monthly", "every 3 months", "once", "as needed", "five times daily",
-)  # fmt: skip
-DOSE_UNITS = ("mg", "mcg", "g", "units", "mL", "mEq", "puffs", "drops", "%", "IU", "sprays")
-SEVERITIES = ("mild", "moderate", "severe")
-PLAN_TYPES = ("advice", "referral", "followup", "procedure", "admission", "monitoring", "device", "therapy")
-TEST_TYPES = ("lab", "imaging", "procedure")
-NOT_IN = ("pregnancy", "child")
-# Where a kind always belongs in a note; None: it depends (a home drug is S, a prescribed one P).
-SECTION_OF: Mapping[str, Section | None] = {
-    "symptom": "S", "history": "S", "social": "S", "finding": "O", "vital": "O", "plan": "P",
-}  # fmt: skip
-ADULT = 18  # years; below it a drug marked `not_in: [child]` is not given
+__all__ = [
+    "FREQUENCIES",
+    "SEVERITIES",
+    "Condition",
+    "DrugUse",
+    "Entry",
+    "Knowledge",
+    "Sex",
+    "Specialty",
+    "TestUse",
+    "ambiguous",
+    "concepts",
+    "load",
+    "slug",
+]
 
 _COMMON = ("kind", "forms", "say", "sex", "age", "not_pregnant")
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -87,119 +85,11 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "plan": ("type",),
 }
 _CONDITION = (
-    "name", "forms", "sex", "age", "pregnant", "severities", "symptoms", "denied", "history", "family", "risks",
-    "vitals", "exam", "tests", "drugs", "plan", "followup", "comorbid",
+    "name", "forms", "sex", "age", "pregnant", "severities", "symptoms", "denied", "history", "family",
+    "risks", "vitals", "exam", "tests", "drugs", "plan", "followup", "comorbid",
 )  # fmt: skip
 _FOLLOWUP = re.compile(r"[1-9]\d? (day|week|month|year)s?")
 _DOSE = re.compile(r"(\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)?) ?(\S+)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One vocabulary concept. Options that do not belong to its kind keep their empty default."""
-
-    key: str
-    kind: str
-    forms: tuple[str, ...]  # preferred clinical form first; does not repeat `say`
-    say: tuple[str, ...] = ()  # spoken verb phrases (module docstring)
-    sex: Sex | None = None
-    age: tuple[int, int] = (0, 120)  # years, inclusive
-    not_pregnant: bool = False
-    duration: bool = False
-    severity: bool = False
-    side: bool = False
-    site: tuple[str, ...] = ()  # body_site keys
-    system: str | None = None
-    reassuring: bool = False  # finding with `normal: true`
-    type: str | None = None  # of a test or plan
-    unit: str | None = None
-    normal: tuple[float, ...] = ()  # lo, hi; blood pressure: sys_lo, sys_hi, dia_lo, dia_hi
-    abnormal: tuple[float, ...] = ()
-    bands: tuple[tuple[float, ...], ...] = ()  # (age_lo, age_hi, *normal)
-    decimals: int = 0
-    doses: tuple[str, ...] = ()
-    frequency: tuple[str, ...] = ()
-    route: str | None = None
-    drug_class: str | None = None
-    not_in: tuple[str, ...] = ()
-
-    def fits(self, *, age: int, sex: Sex, pregnant: bool = False) -> bool:
-        """Whether this concept can apply to such a patient."""
-        if self.sex is not None and self.sex != sex:
-            return False
-        if not self.age[0] <= age <= self.age[1]:
-            return False
-        if pregnant and (self.not_pregnant or "pregnancy" in self.not_in):
-            return False
-        return not (age < ADULT and "child" in self.not_in)
-
-    def normal_at(self, age: int) -> tuple[float, ...]:
-        """The normal range of a vital at this age (years)."""
-        for lo, hi, *normal in self.bands:
-            if lo <= age <= hi:
-                return tuple(normal)
-        return self.normal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestUse:
-    """A test of a condition: an expected numeric range, expected findings, or neither."""
-
-    key: str
-    range: tuple[float, float] | None = None
-    findings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrugUse:
-    key: str
-    doses: tuple[str, ...]  # narrowed for this condition, else the drug's own
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """What one diagnosis may look like. All references are vocabulary keys (conditions: see `Knowledge`)."""
-
-    key: str
-    name: str
-    specialty: str
-    forms: tuple[str, ...]  # synonyms, the name not included
-    sex: Sex | None
-    age: tuple[int, int]
-    pregnant: bool
-    severities: tuple[str, ...]
-    core: tuple[str, ...]
-    extra: tuple[str, ...]
-    denied: tuple[str, ...]
-    history: tuple[str, ...]
-    family: tuple[str, ...]
-    risks: tuple[str, ...]
-    comorbid: tuple[str, ...]
-    vitals: Mapping[str, tuple[float, ...]]
-    exam: tuple[str, ...]
-    tests: tuple[TestUse, ...]
-    drugs: tuple[DrugUse, ...]
-    plan: tuple[str, ...]
-    followup: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Specialty:
-    name: str
-    conditions: tuple[Condition, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Knowledge:
-    specialties: tuple[Specialty, ...]  # by name
-    vocabulary: Mapping[str, Entry]  # every concept that is referred to, conditions included
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        return tuple(c for s in self.specialties for c in s.conditions)
-
-    def of_kind(self, kind: str) -> tuple[Entry, ...]:
-        return tuple(e for e in self.vocabulary.values() if e.kind == kind)
 
 
 def load(root: Traversable | None = None) -> Knowledge:
@@ -338,7 +228,9 @@ def _entry(file: str, key: str, raw: Any) -> Entry:
     )  # fmt: skip
 
 
-def _condition(file: str, specialty: str, raw: Mapping[str, Any], vocabulary: Mapping[str, Entry]) -> Condition:
+def _condition(
+    file: str, specialty: str, raw: Mapping[str, Any], vocabulary: Mapping[str, Entry]
+) -> Condition:
     name = str(raw["name"])
     where = f"{file}, condition `{name}`"
 
@@ -353,7 +245,10 @@ def _condition(file: str, specialty: str, raw: Mapping[str, Any], vocabulary: Ma
 
     symptoms = raw.get("symptoms", {})
     _known(where, symptoms, ("core", "extra"))
-    core, extra = refs("core", symptoms.get("core", []), "symptom"), refs("extra", symptoms.get("extra", []), "symptom")
+    core, extra = (
+        refs("core", symptoms.get("core", []), "symptom"),
+        refs("extra", symptoms.get("extra", []), "symptom"),
+    )
     denied = refs("denied", raw.get("denied", []), "symptom", least=3)
     if len(core) + len(extra) < 4:
         raise DataError(f"{where}: {len(core) + len(extra)} symptoms, at least 4 are needed.")
@@ -409,7 +304,9 @@ def _test_use(where: str, raw: Any, vocabulary: Mapping[str, Entry]) -> TestUse:
     if all(isinstance(x, str) for x in result):
         return TestUse(key=key, findings=tuple(result))
     if key in vocabulary and not vocabulary[key].normal:
-        raise DataError(f"{where}: test `{key}` has a numeric result, but no unit and normal range of its own.")
+        raise DataError(
+            f"{where}: test `{key}` has a numeric result, but no unit and normal range of its own."
+        )
     lo, hi = _range(where, f"tests: {key}", result)
     return TestUse(key=key, range=(lo, hi))
 
@@ -418,7 +315,12 @@ def _test_use(where: str, raw: Any, vocabulary: Mapping[str, Entry]) -> TestUse:
 
 
 def _refs(
-    file: str, owner: str, field: str, keys: Sequence[str], vocabulary: Mapping[str, Entry], kinds: Sequence[str]
+    file: str,
+    owner: str,
+    field: str,
+    keys: Sequence[str],
+    vocabulary: Mapping[str, Entry],
+    kinds: Sequence[str],
 ) -> None:
     for key in keys:
         if key not in vocabulary or vocabulary[key].kind not in kinds:
@@ -433,19 +335,25 @@ def _who(file: str, owner: str, raw: Mapping[str, Any]) -> tuple[Sex | None, tup
     sex = raw.get("sex", "any")
     lo, hi = (int(x) for x in raw.get("age", (0, 120)))
     if sex not in ("any", "female", "male") or not 0 <= lo <= hi <= 120:
-        raise DataError(f"{file}, `{owner}`: sex {sex!r}, age [{lo}, {hi}]: expected any|female|male, 0 to 120.")
+        raise DataError(
+            f"{file}, `{owner}`: sex {sex!r}, age [{lo}, {hi}]: expected any|female|male, 0 to 120."
+        )
     return (None if sex == "any" else sex), (lo, hi)
 
 
 def _known(where: str, raw: Mapping[str, Any], allowed: Sequence[str]) -> None:
     for key in raw:
         if key not in allowed:
-            raise DataError(f"{where}: unknown field `{key}`; allowed: {', '.join(allowed)}.{nearest(key, allowed)}")
+            raise DataError(
+                f"{where}: unknown field `{key}`; allowed: {', '.join(allowed)}.{nearest(key, allowed)}"
+            )
 
 
 def _one_of(where: str, field: str, value: Any, allowed: Sequence[str]) -> str:
     if value not in allowed:
-        raise DataError(f"{where}: {field} is {value!r}; allowed: {', '.join(allowed)}.{nearest(str(value), allowed)}")
+        raise DataError(
+            f"{where}: {field} is {value!r}; allowed: {', '.join(allowed)}.{nearest(str(value), allowed)}"
+        )
     return str(value)
 
 
@@ -467,7 +375,9 @@ def _get_list(file: str, field: str, body: Mapping[str, Any]) -> list[dict[str, 
 def _range(where: str, field: str, values: Any) -> tuple[float, ...]:
     numbers = tuple(float(v) for v in values)
     if len(numbers) not in (0, 2, 4) or any(a > b for a, b in zip(numbers[::2], numbers[1::2], strict=True)):
-        raise DataError(f"{where}: {field} is {values!r}, expected [low, high] (blood pressure: two such pairs).")
+        raise DataError(
+            f"{where}: {field} is {values!r}, expected [low, high] (blood pressure: two such pairs)."
+        )
     return numbers
 
 

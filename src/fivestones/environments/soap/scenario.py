@@ -115,6 +115,7 @@ class _Draw:
         self.used = {condition.key}
         self.long = length == "long"
         self.side = pick(rng, ("left", "right"))  # one for the whole visit: pain and findings agree
+        self.sites: set[str] = set()  # body sites named so far; later items prefer them
 
     # ---- choosing
 
@@ -268,7 +269,9 @@ class _Draw:
         """With a side and a site, where the concept takes them and its own words do not say so already."""
         side = self.side if item.entry.side and self.rng.random() < 0.8 else None
         sites = item.entry.site if self.rng.random() < 0.8 else ()
-        site = self.kb.vocabulary[pick(self.rng, sites)] if sites else None
+        known = [k for k in sites if k in self.sites or k in self.condition.key.split("_")]
+        site = self.kb.vocabulary[pick(self.rng, known or sites)] if sites else None
+        self.sites |= {site.key} if site else set()
         if any("left" in f or "right" in f for e in (item.entry, site) if e for f in e.forms):
             side = None
         return replace(item, side=side, site=site)

@@ -144,10 +144,8 @@ def _licence(
 def says_nothing(extraction: Extraction) -> bool:
     """ "Noncontributory.", "Within normal limits.", or a short text that only denies."""
     words = [t.text for t in extraction.tokens if t.is_word]
-    if (
-        len(words) > _SHORT
-        or (extraction.quantities
-        and any(q.dimension != "date" for q in extraction.quantities))
+    if len(words) > _SHORT or (
+        extraction.quantities and any(q.dimension != "date" for q in extraction.quantities)
     ):
         return False
     if _NOTHING_WORDS & set(words) or ("normal" in words and {"within", "otherwise", "all"} & set(words)):

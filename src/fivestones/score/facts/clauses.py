@@ -181,7 +181,7 @@ def _negation(words: list[str], quiet: frozenset[int]) -> list[bool]:
         if opened:
             scope = opened
             continue
-        if scope and _closes(words, i, scope):
+        if scope and not (i in quiet and words[i] in _RESETS) and _closes(words, i, scope):
             scope = ""
         out[i] = bool(scope)
     _negate_backwards(words, out)

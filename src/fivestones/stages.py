@@ -1,0 +1,397 @@
+"""The stages of a run: warm-up, imitation, GRPO, evaluation. Each can be killed anywhere and goes on from there."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fivestones.build import Job
+from fivestones.errors import DataError, UsageError
+from fivestones.evaluate.records import EvalRecord, write_cases
+from fivestones.evaluate.run import Dataset, evaluate_contestant
+from fivestones.models.load import (
+    compute_dtype,
+    context_length,
+    device_of,
+    end_tokens,
+    load,
+    load_tokenizer,
+    model_folder,
+)
+from fivestones.protocols import Progress
+from fivestones.rollout.chat import Chat
+from fivestones.rollout.collect import collect
+from fivestones.rollout.native.sampler import NativeSampler
+from fivestones.runlog import RunDir
+from fivestones.train import grpo
+from fivestones.train.breaker import Breaker
+from fivestones.train.policy import TorchPolicy
+from fivestones.train.samples import contrast
+from fivestones.train.schedule import stream, tasks_at
+from fivestones.train.warmup import (
+    demonstration,
+    gate_rate,
+    imitate,
+    imitation_batches,
+    winners,
+    with_examples,
+)
+from fivestones.types import Generation, Group, Message, Sample, Task
+
+log = logging.getLogger(__name__)
+PROBE_TASKS = 16  # tasks by which the gate rate is measured
+
+
+class Stages:
+    """One run on one machine."""
+
+    def __init__(self, job: Job, run: RunDir, progress: Progress) -> None:
+        self.job, self.run, self.progress = job, run, progress
+        self.recipe = job.recipe
+        self.base = model_folder(self.recipe.model)
+        self.tokenizer = load_tokenizer(self.base)
+
+    # shared
+
+    def chat(self, model: Any) -> Chat:
+        return Chat(self.tokenizer, end_tokens(self.tokenizer, model), self.recipe.generation.template)
+
+    def sampler(self, model: Any, slots: int, chat: Chat) -> NativeSampler:
+        return NativeSampler(
+            model, self.tokenizer, chat.ends, slots=slots, context=context_length(model.config)
+        )
+
+    def policy(self, folder: Path) -> TorchPolicy:
+        recipe = self.recipe
+        constant = recipe.train.tasks_per_step * recipe.rollout.group_size * recipe.generation.max_tokens
+        return TorchPolicy.from_folder(folder, recipe.model, recipe.train, loss_constant=float(constant))
+
+    def train_tasks(self, chat: Chat, model: Any) -> list[Task]:
+        """Train tasks whose prompt leaves room for an answer."""
+        room = context_length(model.config) - self.recipe.generation.max_tokens
+        limit = min(room, self.recipe.generation.max_prompt_tokens or room)
+        tasks, told = self.job.fit(self.job.tasks("train"), lambda t: len(chat.prompt_ids(t.prompt)), limit)
+        if told:
+            log.warning("train: %s", told)
+        if not tasks:
+            raise DataError(f"no train task has a prompt of at most {limit} tokens")
+        return tasks
+
+    def references(self, tasks: Sequence[Task]) -> list[Task]:
+        """The first tasks with a reference output: the only ones whose reference is ever imitated."""
+        limit = self.recipe.warmup.references
+        return [t for t in tasks if t.reference.get("output")][:limit]
+
+    def demonstrations(self, chat: Chat, tasks: Sequence[Task]) -> list[Sample]:
+        env, out, long = self.job.environment, [], 0
+        for task in tasks:
+            answer = chat.answer_ids(env.reference_text(task))
+            if len(answer) > self.recipe.generation.max_tokens:
+                long += 1
+                continue
+            out.append(demonstration(task.id, chat.prompt_ids(task.prompt), answer))
+        if long:
+            log.warning("%d references are longer than generation.max_tokens and are not imitated", long)
+        if not out:
+            raise DataError("no reference output to imitate: set warmup.kind to self or none")
+        return out
+
+    def rollouts(
+        self, tasks: Sequence[Task], sampler: NativeSampler, chat: Chat, label: str, group_size: int
+    ) -> tuple[list[Group], Mapping[str, float]]:
+        """Rolled out and scored groups, and the seconds of both parts."""
+        seed, began = self.recipe.seed, time.monotonic()
+        generation = replace(self.job.generation, temperature=self.recipe.rollout.temperature)
+        rolled = collect(
+            self.job.environment,
+            tasks,
+            sampler,
+            chat,
+            generation,
+            lambda task, member, turn: stream(seed, label, task.id, member, turn),
+            group_size=group_size,
+            version=sampler.version,
+        )
+        middle = time.monotonic()
+        groups = [
+            Group(task=task, rollouts=rollouts, scores=tuple(self.job.scorer(task, rollouts)))
+            for task, rollouts in rolled
+        ]
+        return groups, {"rollout": middle - began, "score": time.monotonic() - middle}
+
+    # warm-up and imitation
+
+    def warmup(self) -> Path:
+        """Returns the folder of the warm start: a checkpoint, or the base model when none was needed."""
+        if done := self.run.marked("warmup"):
+            return self.run.path / done["folder"] if done["folder"] else self.base
+        kind = self.recipe.warmup.kind
+        policy = self.policy(self.base)
+        if kind == "auto":
+            kind = self._needed(policy)
+        folder: Path | None = None
+        if kind == "references":
+            folder = self._imitation(policy, "warmup", self.recipe.warmup.passes)
+        elif kind == "self":
+            folder = self._self_warmup(policy)
+        relative = str(folder.relative_to(self.run.path)) if folder else ""
+        self.run.mark("warmup", {"kind": kind, "folder": relative})
+        return folder or self.base
+
+    def imitation(self, warm: Path) -> Path:
+        """The contestant that goes on imitating the same references from the same warm start."""
+        if done := self.run.marked("imitation"):
+            return self.run.path / done["folder"]
+        folder = self._imitation(self.policy(warm), "imitation", self.recipe.evaluate.imitation_passes)
+        self.run.mark("imitation", {"folder": str(folder.relative_to(self.run.path))})
+        return folder
+
+    def _imitation(self, policy: TorchPolicy, phase: str, passes: int) -> Path:
+        chat, part = self.chat(policy.model), self.recipe.warmup
+        tasks = self.references(self.train_tasks(chat, policy.model))
+        samples = self.demonstrations(chat, tasks)
+        batches = imitation_batches(samples, passes, part.batch, stream(self.recipe.seed, phase))
+        self._resume(policy, phase)
+        clock = time.monotonic()
+
+        def after(step: int, total: int, metrics: Mapping[str, float]) -> None:
+            nonlocal clock
+            self.run.append(self.run.metrics_path, {"step": step, "phase": phase, **metrics})
+            now = time.monotonic()
+            self.run.append(
+                self.run.timings_path, {"step": step, "phase": phase, "update": now - clock, **_memory()}
+            )
+            if step % self.recipe.train.checkpoint_every == 0 or step == total:
+                self.run.save_checkpoint(phase, step, policy.save)
+            clock = time.monotonic()
+            self.progress(step, total, f"{phase}: loss {metrics['loss']:.3f}")
+
+        imitate(policy, batches, part.lr, after)
+        return self._last(phase)
+
+    def _needed(self, policy: TorchPolicy) -> str:
+        """`none` when the base model passes the gate often enough to learn from its own attempts."""
+        chat = self.chat(policy.model)
+        tasks = self.train_tasks(chat, policy.model)
+        sampler = self.sampler(policy.model, self.recipe.rollout.slots, chat)
+        groups, _ = self.rollouts(tasks[:PROBE_TASKS], sampler, chat, "gate-rate", 2)
+        rate = gate_rate(groups)
+        kind = "none" if rate >= 0.1 else "references" if self.references(tasks) else "self"
+        self.progress(1, 1, f"gate rate of the base model: {rate:.0%}, warm-up: {kind}")
+        return kind
+
+    def _self_warmup(self, policy: TorchPolicy) -> Path:
+        """Rounds of best-of-n from prompts with examples; the winners are imitated without them."""
+        part, chat = self.recipe.warmup, self.chat(policy.model)
+        tasks = self.train_tasks(chat, policy.model)
+        examples = self.examples(tasks)
+        sampler = self.sampler(policy.model, self.recipe.rollout.slots, chat)
+        size = self.recipe.rollout.group_size
+        first = self._resume(policy, "warmup")
+        for round_ in range(first, part.passes):
+            batch = tasks_at(tasks, max(part.references, PROBE_TASKS), self.recipe.seed, round_, 0)
+            scaffold = [replace(t, prompt=with_examples(t.prompt, examples)) for t in batch]
+            groups, seconds = self.rollouts(scaffold, sampler, chat, f"self-{round_}", size)
+            best = winners(groups)
+            plain = {t.id: chat.prompt_ids(t.prompt) for t in batch}
+            samples = [demonstration(t.id, plain[t.id], r.completion_ids) for t, r in best]
+            loss = float("nan")
+            for chunk in imitation_batches(samples, 1, part.batch, stream(self.recipe.seed, round_)):
+                loss = policy.imitate(chunk, part.lr)["loss"]
+            probe, _ = self.rollouts(batch[:PROBE_TASKS], sampler, chat, f"self-probe-{round_}", 2)
+            rate = gate_rate(probe)
+            policy.step = round_ + 1
+            row = {"loss": loss, "gate_rate": rate, "winners": len(best), "scaffold_gate_rate": gate_rate(groups)}
+            self.run.append(self.run.metrics_path, {"step": round_ + 1, "phase": "warmup", **row})
+            self.run.append(
+                self.run.timings_path, {"step": round_ + 1, "phase": "warmup", **seconds, **_memory()}
+            )
+            self.run.save_checkpoint("warmup", round_ + 1, policy.save)
+            self.progress(round_ + 1, part.passes, f"self warm-up: gate rate {rate:.0%}")
+            if rate >= part.target:
+                break
+        return self._last("warmup")
+
+    def examples(self, tasks: Sequence[Task]) -> list[tuple[Message, str]]:
+        """The shortest of the allowed references, as (user message, answer)."""
+        env = self.job.environment
+        short = sorted(self.references(tasks), key=lambda t: (len(t.prompt[-1].content), t.id))
+        if not short and self.recipe.evaluate.examples:
+            raise UsageError(
+                "examples in the prompt need train rows with a reference output (warmup.references is 0, or "
+                "the data has none)"
+            )
+        return [(t.prompt[-1], env.reference_text(t)) for t in short[: self.recipe.evaluate.examples]]
+
+    # GRPO
+
+    def grpo(self, warm: Path) -> Path:
+        if done := self.run.marked("train"):
+            return self.run.path / done["folder"]
+        recipe = self.recipe
+        policy = self.policy(warm)
+        if recipe.train.kl > 0:
+            policy.keep_reference()
+        chat = self.chat(policy.model)
+        sampler = self.sampler(policy.model, recipe.rollout.slots, chat)
+        tasks = self.train_tasks(chat, policy.model)
+        breaker = Breaker(recipe.train.max_unscored)
+        self._resume(policy, "train")
+        seconds: dict[str, float] = {}
+        clock = time.monotonic()
+
+        def roll(batch: Sequence[Task], step: int) -> list[Group]:
+            groups, spent = self.rollouts(batch, sampler, chat, f"step-{step}", recipe.rollout.group_size)
+            for part, s in spent.items():
+                seconds[part] = seconds.get(part, 0.0) + s
+            breaker.check(groups)
+            return groups
+
+        def after(step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
+            nonlocal clock
+            row = {"step": step + 1, "phase": "train", **group_metrics(groups, recipe.train.min_contrast)}
+            self.run.append(self.run.metrics_path, {**row, **metrics})
+            if recipe.train.log_rollouts:
+                self.run.save_rollouts(step + 1, rollout_rows(groups))
+            now = time.monotonic()
+            spent = {**seconds, "update": now - clock - sum(seconds.values()), "total": now - clock}
+            self.run.append(
+                self.run.timings_path, {"step": step + 1, "phase": "train", **spent, **_memory()}
+            )
+            if (step + 1) % recipe.train.checkpoint_every == 0 or step + 1 == recipe.train.steps:
+                self.run.save_checkpoint("train", step + 1, policy.save, recipe.train.keep_checkpoints)
+            seconds.clear()
+            clock = time.monotonic()
+            self.progress(step + 1, recipe.train.steps, f"train: reward {row['reward_mean']:.2f}")
+
+        grpo.train(
+            recipe.train,
+            lambda step, extra: tasks_at(tasks, recipe.train.tasks_per_step, recipe.seed, step, extra),
+            roll,
+            policy,
+            sampler,
+            recipe.generation.max_tokens,
+            after,
+        )
+        folder = self._last("train") if recipe.train.steps else warm
+        self.run.mark("train", {"folder": _relative(folder, self.run.path)})
+        return folder
+
+    def _resume(self, policy: TorchPolicy, phase: str) -> int:
+        """Load the phase's latest checkpoint, if any, and forget what was logged after it; returns its step."""
+        if latest := self.run.latest(phase):
+            policy.load(latest[1])
+        else:
+            policy.step = 0
+        self.run.rewind(phase, policy.step + 1)
+        return policy.step
+
+    def _last(self, phase: str) -> Path:
+        latest = self.run.latest(phase)
+        assert latest is not None
+        return latest[1]
+
+    # evaluation
+
+    def evaluate(self, folders: Mapping[str, Path]) -> list[EvalRecord]:
+        """folders: contestant -> model folder. All contestants on the test split and the extra datasets."""
+        recipe = self.recipe
+        datasets = [self.job.test_set()]
+        datasets += [self.job.extra_set(name, path) for name, path in recipe.evaluate.extra.items()]
+        records: list[EvalRecord] = []
+        for name in recipe.evaluate.contestants:
+            records += self._contestant(name, folders[name], datasets)
+        for dataset in datasets:
+            cases = {t.id: t.prompt[-1].content for t in dataset.tasks}
+            write_cases(self.run.path / "eval" / "cases" / f"{dataset.name}.jsonl", cases)
+        return records
+
+    def _contestant(self, name: str, folder: Path, datasets: Sequence[Dataset]) -> list[EvalRecord]:
+        part = self.recipe.model
+        model = load(folder).model
+        device = device_of(part)
+        model.to(device=device, dtype=compute_dtype(part, device))
+        from fivestones.models.attention import install
+
+        install(model)
+        chat = self.chat(model)
+        sampler = self.sampler(model, self.recipe.evaluate.slots, chat)
+        generation: Generation = self.job.greedy
+        shown = self.examples(self.job.tasks("train")) if name == "base_examples" else []
+
+        def prompt(task: Task) -> tuple[Message, ...]:
+            return with_examples(task.prompt, shown)
+
+        records: list[EvalRecord] = []
+        for dataset in datasets:
+            records += evaluate_contestant(
+                name,
+                dataset,
+                sampler,
+                chat.prompt_ids,
+                prompt,
+                generation,
+                self.run.path / "eval" / f"{name}.jsonl",
+                self.progress,
+            )
+        return records
+
+
+def group_metrics(groups: Sequence[Group], min_contrast: float) -> dict[str, float]:
+    """Means over the known scores of a step; unscored ones are counted, not averaged."""
+    scores = [s for g in groups for s in g.scores]
+    rollouts = [r for g in groups for r in g.rollouts]
+    known = [s.reward for s in scores if s.reward is not None]
+    lengths = [sum(r.loss_mask) for r in rollouts]
+    names = sorted({name for s in scores for name in s.criteria})
+    # a failed gate is a real zero for every criterion
+    criteria = {
+        f"criteria/{name}": float(np.mean([0.0 if s.failed else s.criteria[name] for s in scores if s.failed or name in s.criteria]))
+        for name in names
+    }
+    return {
+        "reward_mean": float(np.mean(known)) if known else float("nan"),
+        "reward_std": float(np.std(known)) if known else float("nan"),
+        **criteria,
+        "gate_rate": 1.0 - sum(bool(s.failed) for s in scores) / len(scores),
+        "completion_tokens_mean": float(np.mean(lengths)),
+        "completion_tokens_max": float(max(lengths)),
+        "truncated": sum(r.finish == "length" for r in rollouts) / len(rollouts),
+        "zero_contrast_groups": float(sum(contrast(g) <= min_contrast for g in groups)),
+        "unscored": float(sum(s.reward is None for s in scores)),
+        "rollouts": float(len(rollouts)),
+    }
+
+
+def rollout_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    return [
+        {
+            "task_id": g.task.id,
+            "prompt": [asdict(m) for m in g.task.prompt],
+            "text": r.answer,
+            "finish": r.finish,
+            "tokens": len(r.completion_ids),
+            **asdict(s),
+        }
+        for g in groups
+        for r, s in zip(g.rollouts, g.scores, strict=True)
+    ]
+
+
+def _memory() -> dict[str, float]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"peak_memory_bytes": float(peak if sys.platform == "darwin" else peak * 1024)}
+
+
+def _relative(folder: Path, root: Path) -> str:
+    return str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
+
+

@@ -1,0 +1,81 @@
+"""Warm-up: enough success for reinforcement to have something to reinforce.
+
+`references` imitates a few reference outputs; `self` needs none: the model samples with an example in its prompt,
+the winners are imitated without it, until the gate rate of the plain prompt passes the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from fivestones.train.policy import TorchPolicy
+from fivestones.train.schedule import stream
+from fivestones.types import Group, Message, Rollout, Sample, Task
+
+AfterStep = Callable[[int, int, Mapping[str, float]], None]
+"""(steps done, total steps, metrics)."""
+
+
+def demonstration(task_id: str, prompt_ids: tuple[int, ...], answer_ids: tuple[int, ...]) -> Sample:
+    """An answer to imitate."""
+    n = len(answer_ids)
+    return Sample(
+        task_id=task_id,
+        prompt_ids=prompt_ids,
+        completion_ids=answer_ids,
+        loss_mask=(True,) * n,
+        logprobs=(0.0,) * n,
+        advantages=(1.0,) * n,
+    )
+
+
+def imitation_batches(samples: Sequence[Sample], passes: int, batch: int, seed: int) -> list[list[Sample]]:
+    """Shuffled batches of each pass; a pure function, so that resume needs only the number of steps done."""
+    batches = []
+    for p in range(passes):
+        order = np.random.default_rng(stream(seed, "imitation", p)).permutation(len(samples))
+        batches += [[samples[i] for i in order[k : k + batch]] for k in range(0, len(order), batch)]
+    return batches
+
+
+def imitate(
+    policy: TorchPolicy, batches: Sequence[Sequence[Sample]], lr: float, after_step: AfterStep
+) -> None:
+    """From `policy.step` on; constant rate after three steps of linear warm-up, linear decay over the last third."""
+    total = len(batches)
+    for step in range(policy.step, total):
+        rate = lr * min(1.0, (step + 1) / 3, 3 * (total - step) / total)
+        metrics = policy.imitate(batches[step], rate)
+        policy.step += 1
+        after_step(policy.step, total, metrics)
+
+
+def with_examples(
+    prompt: Sequence[Message], examples: Sequence[tuple[Message, str]]
+) -> tuple[Message, ...]:
+    """The prompt with solved examples as earlier turns: (user message, answer) each."""
+    *head, last = prompt
+    turns = [m for user, answer in examples for m in (user, Message("assistant", answer))]
+    return (*head, *turns, last)
+
+
+def winners(groups: Sequence[Group]) -> list[tuple[Task, Rollout]]:
+    """The best passing rollout of each group that has one."""
+    best = []
+    for group in groups:
+        passing = [
+            (s.reward, -i)
+            for i, s in enumerate(group.scores)
+            if s.reward is not None and s.reward > 0 and not s.failed
+        ]
+        if passing:
+            best.append((group.task, group.rollouts[-max(passing)[1]]))
+    return best
+
+
+def gate_rate(groups: Sequence[Group]) -> float:
+    """Share of rollouts that pass all gates."""
+    scores = [s for g in groups for s in g.scores]
+    return sum(not s.failed for s in scores) / max(len(scores), 1)
