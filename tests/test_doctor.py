@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import tiny_job
 from fivestones.doctor import examine
 from fivestones.errors import UsageError
-from fivestones.estimate import ModelSize, Rows, cost, memory, seconds, synth_rows
+from fivestones.estimate import FILLED, Measured, ModelSize, Rates, Rows, cost, memory, seconds, synth_rows
 from fivestones.machine import (
     CORE,
     TRAIN,
@@ -54,22 +55,26 @@ def test_the_designs_measured_step_is_estimated_within_a_factor_of_two() -> None
     # measured by the design: P/C/G 700/200/8, forward + backward 7.0 s at 2.4 TFLOP/s; 240 to 300 tokens/s
     full = ["generation.max_tokens=333", "train.tasks_per_step=1", "train.steps=1", "rollout.slots=32"]
     recipe = load_recipe("soap", None, full)
-    told = seconds(recipe, SMOLLM2, Rows(train=1, test=0, prompt=700.0), 2.4e12)
+    told = seconds(recipe, SMOLLM2, Rows(train=1, test=0, prompt=700.0), Rates.assumed(2.4e12))
     assert 0.5 * (7.0 + 1600 / 270) < told["training"] < 2 * (7.0 + 1600 / 270)
 
 
 def test_estimates_follow_the_recipe() -> None:
-    laptop = load_recipe("soap")
-    base = cost(laptop, SMOLLM2, ROWS, 2e12)
+    laptop = load_recipe("soap", None, ["train.steps=40"])
+    base = cost(laptop, SMOLLM2, ROWS, Rates.assumed(2e12))
     assert set(base.seconds) == {"synthesis", "warm-up", "training", "evaluation"}
     more = load_recipe("soap", None, ["train.steps=80"])
-    assert seconds(more, SMOLLM2, ROWS, 2e12)["training"] == pytest.approx(2 * base.seconds["training"])
-    assert seconds(laptop, SMOLLM2, ROWS, 4e12)["training"] == pytest.approx(base.seconds["training"] / 2)
+    assert seconds(more, SMOLLM2, ROWS, Rates.assumed(2e12))["training"] == pytest.approx(
+        2 * base.seconds["training"]
+    )
+    assert seconds(laptop, SMOLLM2, ROWS, Rates.assumed(4e12))["training"] == pytest.approx(
+        base.seconds["training"] / 2
+    )
     for frugal in ("model.gradient_checkpointing=true", "model.lora.rank=8", "train.token_budget=512"):
         assert memory(load_recipe("soap", None, [frugal]), SMOLLM2, ROWS) < base.memory
     assert 2 * GIB < base.memory < 8 * GIB
     none = load_recipe("soap", None, ["warmup.kind=none"])
-    assert seconds(none, SMOLLM2, ROWS, 2e12)["warm-up"] == 0
+    assert seconds(none, SMOLLM2, ROWS, Rates.assumed(2e12))["warm-up"] == 0
 
 
 def test_longer_dialogues_have_longer_prompts() -> None:
@@ -128,3 +133,55 @@ def test_a_data_file_is_counted(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no recipe\.yaml"):
         examine(str(tmp_path))
+
+
+def test_the_longest_sample_is_tried_and_the_run_estimated_from_it(tmp_path: Path) -> None:
+    job = tiny_job.tickets(tmp_path)
+    model = tiny_job.model_folder(tmp_path / "model")
+    changes = {**tiny_job.COUNTS, "model.source": str(model)}
+    found = {check.name: check for check in examine(str(job), changes)}
+    assert found["prompts"].state == "ok"
+    assert "the context 16,384" in found["prompts"].found
+    tried = found["longest sample"]
+    assert tried.state == "ok"
+    assert "480 new tokens" in tried.found  # 2 groups of 2, to the last of 120 tokens
+    assert "peak memory" in tried.found
+    assert "training" in found["time (measured)"].found
+    assert not list(tmp_path.glob("runs"))
+
+
+def test_clinical_notes_that_are_not_made_yet_are_sampled(tmp_path: Path) -> None:
+    model = tiny_job.model_folder(tmp_path / "model")
+    changes = {**tiny_job.COUNTS, "model.source": str(model), "generation.max_tokens": 800}
+    found = {check.name: check for check in examine("soap", {**changes, "synth.test": 5}, probe=False)}
+    assert found["prompts"].state == "ok"
+    assert "longest sample" not in found
+
+
+@pytest.mark.parametrize(("split", "state"), [("test", "fail"), ("train", "warn")])
+def test_a_prompt_longer_than_the_context_is_named(tmp_path: Path, split: str, state: str) -> None:
+    rows = {"train": tiny_job.rows(24)[:16], "test": tiny_job.rows(24)[16:]}
+    rows[split][2]["ticket"] *= 300
+    for name, part in rows.items():
+        tiny_job.write_jsonl(tmp_path / f"{name}.jsonl", part)
+    job = tiny_job.tickets(tmp_path, tmp_path / "train.jsonl")
+    changes = {"files.test": str(tmp_path / "test.jsonl"), "evaluate.tasks": 0}
+    model = str(tiny_job.model_folder(tmp_path / "model"))
+    checks = examine(str(job), {**tiny_job.COUNTS, **changes, "model.source": model}, probe=False)
+    found = next(check for check in checks if check.name == "prompts")
+    assert found.state == state
+    assert (f"`{rows[split][2]['id']}`" if split == "test" else "1 of 16 train prompts") in found.found
+
+
+def test_measured_rates_reproduce_what_was_measured() -> None:
+    recipe = load_recipe("soap", None, ["evaluate.contestants=[]", "warmup.kind=none", "train.steps=1"])
+    rows = Rows(train=4, test=0, prompt=500.0)
+    new = int(FILLED * recipe.generation.max_tokens * 32)  # 4 tasks of 8 rollouts
+    rates = Rates.measured(
+        SMOLLM2,
+        prefill=Measured(2000, 3.0, 4, 500.0),
+        decode=Measured(new, 20.0),
+        update=Measured(2000 + new, 50.0, 4, 500.0),
+        sequences=32,
+    )
+    assert seconds(recipe, SMOLLM2, rows, rates)["training"] == pytest.approx(73.0, rel=1e-3)

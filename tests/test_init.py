@@ -115,6 +115,8 @@ def test_dialogue_in_header_and_note_out(tmp_path: Path) -> None:
     assert [(c.field, c.kind) for c in part.criteria] == [
         ("section_header", "exact"),
         ("section_text", "facts"),
+        ("section_text", "rouge1"),  # of weight 0: reported, not rewarded
+        ("section_text", "rougeL"),
     ]
     assert recipe.files is not None
     assert recipe.files.train.resolve() == train.resolve()
@@ -290,4 +292,6 @@ def test_the_real_dialogues(tmp_path: Path) -> None:
     assert [(c.field, c.kind) for c in part.criteria] == [
         ("section_header", "exact"),
         ("section_text", "facts"),
+        ("section_text", "rouge1"),  # of weight 0: reported, not rewarded
+        ("section_text", "rougeL"),
     ]

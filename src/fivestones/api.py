@@ -1,6 +1,6 @@
 """The verbs as a Python API: what the command line calls.
 
-    run = fivestones.run("soap", {"train.steps": 60}, profile="laptop")
+run = fivestones.run("soap", {"train.steps": 60}, profile="laptop")
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fivestones.errors import FivestonesError, UsageError
 from fivestones.protocols import Progress
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import digest, dump, load_recipe
-from fivestones.runlog import RunDir, write_json
+from fivestones.runlog import RunDir, disk_errors, write_json
 
 if TYPE_CHECKING:
     from fivestones.data.synth import Outcome
@@ -60,13 +60,26 @@ def run(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """The five stones in order. Raises RunExistsError when `out` (default: runs/NAME) is in use and `resume` is
-    false; with `resume` an interrupted run goes on, and ends with the same weights as an uninterrupted one."""
+    """The five stones in order. Raises RunExistsError when `out` (default: runs/NAME) is in use and `resume`
+    is false; with `resume` an interrupted run goes on, and ends with the same weights as an uninterrupted
+    one."""
     told = progress or _silent
     made = load_recipe(recipe, profile, overrides or {})
-    directory = _directory(made, Path(out) if out else Path("runs") / made.name, resume=resume)
-    _all(made, directory, told)
-    return Run(directory.path)
+    path = Path(out) if out else Path("runs") / made.name
+    with disk_errors(path):
+        started = resume and (path / "recipe.yaml").exists()
+        if started:
+            _same_recipe(made, path)
+        else:
+            RunDir(path).check_free()
+        # the user's own rows and model are looked at before anything is written
+        ready = _stages(made, RunDir(path), told) if made.files else None
+        if made.synth:
+            _model_folder(made)
+        if not started:
+            RunDir.create(path, dump(made), _manifest(made))
+        _all(ready or _stages(made, RunDir(path), told))
+    return Run(path)
 
 
 def synth(
@@ -80,13 +93,15 @@ def synth(
     """train.parquet, test.parquet and certificate.json in `out`."""
     from fivestones.build import synthesize_data
 
-    return synthesize_data(load_recipe(recipe, profile, overrides or {}), Path(out), progress)
+    with disk_errors(Path(out)):
+        return synthesize_data(load_recipe(recipe, profile, overrides or {}), Path(out), progress)
 
 
 def train(run: str | Path, *, progress: Progress | None = None) -> Run:
     """Warm up and train the model of a run directory; goes on where it stopped."""
     directory = RunDir.open(Path(run))
-    _trained(_stages(Run(directory.path).recipe, directory, progress or _silent))
+    with disk_errors(directory.path):
+        _trained(_stages(Run(directory.path).recipe, directory, progress or _silent))
     return Run(directory.path)
 
 
@@ -98,7 +113,8 @@ def evaluate(run: str | Path, overrides: Overrides = None, *, progress: Progress
     if foreign:
         raise UsageError(f"eval: `{foreign[0]}` cannot change after training; allowed: evaluate.*")
     recipe = load_recipe(path / "recipe.yaml", None, overrides or {})
-    _evaluated(recipe, directory, progress or _silent)
+    with disk_errors(path):
+        _evaluated(_stages(recipe, directory, progress or _silent))
     return Run(path)
 
 
@@ -107,28 +123,39 @@ def report(run: str | Path) -> Run:
     from fivestones.report import write_report
 
     directory = RunDir.open(Path(run))
-    write_report(directory.path)
+    with disk_errors(directory.path):
+        write_report(directory.path)
     return Run(directory.path)
 
 
-def _all(recipe: Recipe, directory: RunDir, progress: Progress) -> None:
-    _data(recipe, directory, progress)
-    _evaluated(recipe, directory, progress)
-    manifest = json.loads((directory.path / "manifest.json").read_text(encoding="utf-8"))
-    write_json(directory.path / "manifest.json", {**manifest, "finished": _now()})
-    report(directory.path)
+def _all(stages: Stages) -> None:
+    _evaluated(stages)
+    path = stages.run.path
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    write_json(path / "manifest.json", {**manifest, "finished": _now()})
+    report(path)
 
 
-def _directory(recipe: Recipe, path: Path, *, resume: bool) -> RunDir:
-    if not resume or not (path / "recipe.yaml").exists():
-        return RunDir.create(path, dump(recipe), _manifest(recipe))
+def _same_recipe(recipe: Recipe, path: Path) -> None:
     known = Run(path).recipe
     if known != recipe:
         raise UsageError(
-            f"--resume: {path} was started with another recipe ({digest(known)}, now {digest(recipe)}): "
-            f"resume with the same profile and overrides, or choose another --out; it holds {path / 'recipe.yaml'}"
+            f"--resume: {path} was started with another recipe ({digest(known)}, now {digest(recipe)}; they "
+            f"differ in {', '.join(_differences(known, recipe))}): resume with the same profile and overrides, or "
+            f"choose another --out; its own is {path / 'recipe.yaml'}"
         )
-    return RunDir.open(path)
+
+
+def _differences(a: Recipe, b: Recipe) -> list[str]:
+    """Dotted keys of what is not the same, down to one level below the parts."""
+    one, other = a.model_dump(mode="json"), b.model_dump(mode="json")
+    found = []
+    for key in one:
+        if isinstance(one[key], dict) and isinstance(other[key], dict):
+            found += [f"{key}.{k}" for k in one[key] if one[key][k] != other[key][k]]
+        elif one[key] != other[key]:
+            found.append(key)
+    return found
 
 
 def _data(recipe: Recipe, directory: RunDir, progress: Progress) -> Path:
@@ -140,25 +167,32 @@ def _data(recipe: Recipe, directory: RunDir, progress: Progress) -> Path:
     return folder
 
 
-def _stages(recipe: Recipe, directory: RunDir, progress: Progress) -> Stages:
+def _model_folder(recipe: Recipe) -> Path:
     """Imports torch: after the switches."""
     environ.apply(online=recipe.model.online)
     try:
-        import torch
-
-        from fivestones.models.allocator import keep_memory
-        from fivestones.stages import Stages
+        from fivestones.models.load import model_folder
     except ImportError as e:
         raise FivestonesError(
-            f"training and evaluation need the `train` extra ({e.name} is missing): pip install 'fivestones[train]'"
+            f"training and evaluation need the `train` extra ({e.name} is missing): "
+            "pip install 'fivestones[train]'"
         ) from e
-    from fivestones.build import Job, load_rows
+    return model_folder(recipe.model)
 
-    keep_memory()
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
+
+def _stages(recipe: Recipe, directory: RunDir, progress: Progress) -> Stages:
+    """Raises DataError or ModelError for rows that do not suit the model: before any long work but
+    synthesis."""
+    _model_folder(recipe)
+    from fivestones.build import Job, load_rows
+    from fivestones.preflight import check_prompts
+    from fivestones.stages import Stages, prepare_torch
+
+    prepare_torch(recipe.threads)
     data = _data(recipe, directory, progress)
-    return Stages(Job(recipe, load_rows(recipe, data)), directory, progress)
+    stages = Stages(Job(recipe, load_rows(recipe, data)), directory, progress)
+    check_prompts(stages)
+    return stages
 
 
 def _trained(stages: Stages) -> dict[str, Path]:
@@ -171,11 +205,11 @@ def _trained(stages: Stages) -> dict[str, Path]:
     return folders
 
 
-def _evaluated(recipe: Recipe, directory: RunDir, progress: Progress) -> None:
+def _evaluated(stages: Stages) -> None:
     from fivestones.evaluate.summary import summarize, write_summary
     from fivestones.report import write_report
 
-    stages = _stages(recipe, directory, progress)
+    recipe, directory = stages.recipe, stages.run
     records = stages.evaluate(_trained(stages))
     held_out = recipe.synth.held_out_style if recipe.synth else None
     part = recipe.evaluate

@@ -23,7 +23,7 @@ from fivestones.environments.structured import StructuredEnvironment
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
 from fivestones.protocols import Judge, Progress, Scorer
-from fivestones.recipe import Recipe, StructuredPart
+from fivestones.recipe import Recipe, StructuredPart, SynthPart
 from fivestones.score.facts.judge import FactsJudge
 from fivestones.score.facts.lexicon import Lexicon
 from fivestones.score.rubric import RubricScorer
@@ -40,17 +40,8 @@ def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> 
         raise UsageError(
             f"recipe {recipe.name}: nothing to synthesize: it has no `synth` part for environment `soap`"
         )
-    items = soap.plan(
-        knowledge.load(),
-        part.train,
-        part.test,
-        recipe.seed,
-        styles=part.styles,
-        held_out_style=part.held_out_style,
-        held_out_share=part.held_out_share,
-    )
     return synthesize(
-        items,
+        _planned(part, recipe.seed),
         MakeRow(recipe.seed, part.length),
         Paraphrase(recipe.seed, part.length),
         folder,
@@ -59,6 +50,32 @@ def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> 
         workers=part.workers,
         progress=progress,
     )
+
+
+def _planned(part: SynthPart, seed: int) -> list[soap.PlanItem]:
+    return soap.plan(
+        knowledge.load(),
+        part.train,
+        part.test,
+        seed,
+        styles=part.styles,
+        held_out_style=part.held_out_style,
+        held_out_share=part.held_out_share,
+    )
+
+
+def sample_rows(recipe: Recipe, count: int) -> Rows:
+    """The user's rows; or, of data still to be synthesized, up to `count` rows of each split, not yet
+    compared with each other."""
+    part = recipe.synth
+    if part is None:
+        return load_rows(recipe, Path())
+    few = part.model_copy(update={"train": min(part.train, count), "test": min(part.test, count)})
+    make = MakeRow(recipe.seed, part.length)
+    rows: dict[Split, list[Mapping[str, Any]]] = {"train": [], "test": []}
+    for item in _planned(few, recipe.seed):
+        rows[item.split].append(make(item, 0))
+    return rows
 
 
 def load_rows(recipe: Recipe, data: Path) -> Rows:
@@ -146,8 +163,7 @@ class Job:
 
     @property
     def criteria(self) -> tuple[str, ...]:
-        spec = structured_spec(self.recipe)
-        return tuple(c.field for c in spec.criteria) if spec else ()
+        return tuple(getattr(self.scorer, "names", ()))
 
     def tasks(self, split: Split) -> list[Task]:
         return list(self.environment.tasks(split))
@@ -181,8 +197,8 @@ class Job:
         return Dataset(name, tasks, self._whole_note_scorer(), env.lenient)
 
     def _whole_note_scorer(self) -> Scorer:
-        """Clinicians' notes have other sections than S, O, A, P: the output is judged as one text, in points of
-        the same scale."""
+        """Clinicians' notes have other sections than S, O, A, P: the output is judged as one text, in points
+        of the same scale."""
         env, judge = self.environment, FactsJudge(self.lexicon, ["note"])
         points = self.max_reward - soap_spec().gate_points
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from fivestones import environ
 from fivestones.errors import FivestonesError, UsageError
-from fivestones.estimate import INSTRUCTIONS, Cost, ModelSize, Rows, cost, synth_rows
+from fivestones.estimate import INSTRUCTIONS, Cost, Measured, ModelSize, Rates, Rows, cost, synth_rows
 from fivestones.machine import (
     TRAIN,
     Check,
@@ -62,18 +62,23 @@ def examine(
     data, rows = _data(recipe)
     checks += [model, data, _run_state(run or Path("runs") / recipe.name, recipe, asked=run is not None)]
     able = not check_versions(installed(), pinned(), only=TRAIN).failed and model.state != "fail"
-    if able:
-        tell(2, 4, "doctor: speed")
+    if able and data.state != "fail":
+        tell(2, 4, "doctor: prompts and speed")
+        preflight = import_module("fivestones.preflight")
+        prompts, stages = _prompts(preflight, recipe, run)
+        checks.append(prompts)
         speed = import_module("fivestones.train.machine").speed(recipe.model, recipe.threads)
         found = (
             f"{speed.flops / 1e12:.2f} TFLOP/s in {speed.dtype} on {speed.device}, {speed.threads} threads"
         )
         checks.append(Check("speed", "ok", found))
         if rows and size:
-            checks += _costs(cost(recipe, size, rows, speed.flops), on_cpu=speed.device == "cpu")
-    if able and probe and data.state != "fail":
-        tell(3, 4, "doctor: the longest sample through rollout and update")
-        checks.append(_probe(recipe))
+            checks += _costs(
+                cost(recipe, size, rows, Rates.assumed(speed.flops)), on_cpu=speed.device == "cpu"
+            )
+        if probe and stages is not None:
+            tell(3, 4, "doctor: the longest sample through rollout and update")
+            checks += _trial(preflight, stages, size, rows)
     tell(4, 4, "doctor: done")
     return checks
 
@@ -173,8 +178,7 @@ def _run_state(folder: Path, recipe: Recipe, *, asked: bool) -> Check:
 
 
 def _costs(expected: Cost, *, on_cpu: bool) -> list[Check]:
-    parts = ", ".join(f"{stage} {_minutes(s)}" for stage, s in expected.seconds.items())
-    checks = [Check("time (estimate)", "ok", f"about {_minutes(expected.total)}: {parts}")]
+    checks = [Check("time (estimate)", "ok", _times(expected))]
     if on_cpu:
         checks.append(check_memory(expected.memory))
     else:
@@ -182,22 +186,58 @@ def _costs(expected: Cost, *, on_cpu: bool) -> list[Check]:
     return [*checks, check_disk(expected.disk, Path.cwd())]
 
 
-def _probe(recipe: Recipe) -> Check:
+def _prompts(preflight: Any, recipe: Recipe, run: Path | None) -> tuple[Check, Any]:
+    """Do all prompts fit the model's context? And the stages, when they do."""
     try:
-        told: Mapping[str, float] = import_module("fivestones.train.probe").probe(recipe)
+        stages = preflight.stages_for(recipe, run)
+        found = preflight.check_prompts(stages)
     except FivestonesError as error:
-        return Check("longest sample", "fail", str(error))
+        return Check("prompts", "fail", str(error)), None
+    told = f"the longest has {found.longest:,} tokens, with the answer {found.longest + found.room:,}"
+    told += f", the context {found.context:,}"
+    if found.left_out:
+        many = (
+            f"{found.left_out} of {found.train + found.left_out} train prompts are too long and are left out"
+        )
+        return Check(
+            "prompts", "warn", f"{told}; {many}", "lower generation.max_tokens, or shorten the rows"
+        ), stages
+    return Check("prompts", "ok", told), stages
+
+
+def _trial(preflight: Any, stages: Any, size: ModelSize | None, rows: Rows | None) -> list[Check]:
+    """What the longest sample takes, and the whole run at the rates measured on it."""
+    advice = "lower train.token_budget, rollout.slots or generation.max_tokens"
+    try:
+        found = preflight.trial(stages)
+    except FivestonesError as error:
+        return [Check("longest sample", "fail", str(error))]
     except (MemoryError, RuntimeError) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return Check("longest sample", "fail", why, "lower train.token_budget, rollout.slots or max_tokens")
-    words = [
-        f"{name.removesuffix('_bytes').replace('_', ' ')} {gib(int(value))}"
-        if name.endswith("_bytes")
-        else f"{name.removesuffix('_seconds').replace('_', ' ')} {value:.1f} s"
-        for name, value in told.items()
-        if name.endswith(("_bytes", "_seconds"))
-    ]
-    return Check("longest sample", "ok", ", ".join(words))
+        return [Check("longest sample", "fail", why, advice)]
+    told = (
+        f"prompt of {found.prompt:,} tokens: prefill {found.prefill_seconds:.1f} s, {found.new_tokens:,} new "
+        f"tokens {found.decode_seconds:.1f} s, update of {found.update_tokens:,} tokens "
+        f"{found.update_seconds:.1f} s; peak memory {gib(found.memory)}"
+    )
+    checks = [Check("longest sample", "ok", told)]
+    if size and rows:
+        length = found.prompt_tokens / found.prompts
+        rates = Rates.measured(
+            size,
+            prefill=Measured(found.prompt_tokens, found.prefill_seconds, found.prompts, length),
+            decode=Measured(found.new_tokens, found.decode_seconds),
+            update=Measured(found.update_tokens, found.update_seconds, found.update_prompts, length),
+            sequences=found.sequences,
+        )
+        took = cost(stages.recipe, size, rows, rates)
+        checks.append(Check("time (measured)", "ok", _times(took)))
+    return checks
+
+
+def _times(expected: Cost) -> str:
+    parts = ", ".join(f"{stage} {_minutes(s)}" for stage, s in expected.seconds.items())
+    return f"about {_minutes(expected.total)}: {parts}"
 
 
 def _minutes(seconds: float) -> str:

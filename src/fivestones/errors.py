@@ -1,4 +1,5 @@
-"""The error tree. A `FivestonesError` is the user's to mend: the CLI prints it as one message and exits with its code.
+"""The error tree. A `FivestonesError` is the user's to mend: the CLI prints it as one message and exits with
+its code.
 
     FivestonesError (1)
     ├── UsageError (2)          unknown key, impossible value, wrong argument

@@ -3,7 +3,7 @@
 Parameters N, layers L, hidden size d, prompt tokens P, completion tokens C, B tasks of G rollouts a step:
 forward 2 N FLOPs a token + 2 L d P^2 a prompt; update three times that; each prompt computed once a group.
 The shares of the machine's matrix-product rate that eager PyTorch reaches come from the design's measurements
-on two CPU cores with bf16: good to about a factor of two. `doctor` runs one real sample beside them.
+on two CPU cores with bf16: good to about a factor of two. `doctor` replaces them by what it measures.
 """
 
 from __future__ import annotations
@@ -70,6 +70,48 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """FLOP/s that this machine reaches in each part of the work."""
+
+    update: float
+    prefill: float
+    decode: float  # with any number of sequences; a step costs about the same up to 16, then grows with them
+
+    @classmethod
+    def assumed(cls, flops: float) -> Rates:
+        """flops: FLOP/s of a matrix product in the dtype of the recipe, on its device."""
+        return cls(
+            update=UPDATE_SHARE * flops, prefill=PREFILL_SHARE * flops, decode=DECODE_SHARE * 1.5 * flops
+        )
+
+    def decode_at(self, sequences: int) -> float:
+        return self.decode * sequences / (sequences + 16)
+
+    @classmethod
+    def measured(
+        cls, size: ModelSize, *, prefill: Measured, decode: Measured, update: Measured, sequences: int
+    ) -> Rates:
+        return cls(
+            update=3 * update.flops(size),
+            prefill=prefill.flops(size),
+            decode=decode.flops(size) * (sequences + 16) / sequences,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A forward pass over `tokens`, with `prompts` prompts of `prompt` tokens that attend to themselves."""
+
+    tokens: int
+    seconds: float
+    prompts: int = 0
+    prompt: float = 0.0
+
+    def flops(self, size: ModelSize) -> float:
+        return forward(size, self.tokens, self.prompts, self.prompt) / self.seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     seconds: Mapping[str, float]  # stage -> seconds
     memory: int  # bytes at the peak
@@ -88,42 +130,40 @@ def synth_rows(recipe: Recipe) -> Rows | None:
     return Rows(train=recipe.synth.train, test=recipe.synth.test, prompt=prompt)
 
 
-def cost(recipe: Recipe, size: ModelSize, rows: Rows, flops: float) -> Cost:
-    """`flops`: FLOP/s of a matrix product in the dtype of the recipe, on its device."""
+def cost(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> Cost:
     return Cost(
-        seconds=seconds(recipe, size, rows, flops),
+        seconds=seconds(recipe, size, rows, rates),
         memory=memory(recipe, size, rows),
         disk=disk(recipe, size, rows),
     )
 
 
-def seconds(recipe: Recipe, size: ModelSize, rows: Rows, flops: float) -> dict[str, float]:
-    n, prompt = size.parameters, rows.prompt
+def forward(size: ModelSize, tokens: float, prompts: float, length: float) -> float:
+    """FLOPs of `tokens` in all, with `prompts` prompts of `length` attending to themselves."""
+    return 2 * size.parameters * tokens + prompts * 2 * size.layers * size.hidden * length**2
+
+
+def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[str, float]:
+    prompt = rows.prompt
     done = FILLED * recipe.generation.max_tokens
 
-    def forward(tokens: float, prompts: float, length: float) -> float:
-        """FLOPs of `tokens` in all, with `prompts` prompts of `length` attending to themselves."""
-        return 2 * n * tokens + prompts * 2 * size.layers * size.hidden * length**2
-
     def decode(tokens: float, slots: int) -> float:
-        # a step costs about the same up to 16 sequences, then grows with them
-        share = DECODE_SHARE * (slots / (slots + 16)) / (32 / 48)
-        return 2 * n * tokens / (share * flops)
+        return forward(size, tokens, 0, 0) / rates.decode_at(slots)
 
     def imitate(passes: int) -> float:
         count = recipe.warmup.references * passes
-        return 3 * forward(count * (prompt + done), count, prompt) / (UPDATE_SHARE * flops)
+        return 3 * forward(size, count * (prompt + done), count, prompt) / rates.update
 
     def answer(tasks: int, length: float) -> float:
-        prefill = forward(tasks * length, tasks, length) / (PREFILL_SHARE * flops)
+        prefill = forward(size, tasks * length, tasks, length) / rates.prefill
         return prefill + decode(tasks * done, recipe.evaluate.slots)
 
     tasks = recipe.train.tasks_per_step
     rollouts = tasks * recipe.rollout.group_size
     step = (
-        forward(tasks * prompt, tasks, prompt) / (PREFILL_SHARE * flops)
+        forward(size, tasks * prompt, tasks, prompt) / rates.prefill
         + decode(rollouts * done, recipe.rollout.slots)
-        + 3 * forward(tasks * prompt + rollouts * done, tasks, prompt) / (UPDATE_SHARE * flops)
+        + 3 * forward(size, tasks * prompt + rollouts * done, tasks, prompt) / rates.update
     )
     tested = min(recipe.evaluate.tasks or rows.test, rows.test)
     evaluate = 0.0

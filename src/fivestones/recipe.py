@@ -1,4 +1,5 @@
-"""The recipe: everything a run depends on, frozen and validated. Loading and overrides are in `recipe_load.py`."""
+"""The recipe: everything a run depends on, frozen and validated. Loading and overrides are in
+`recipe_load.py`."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ class Lora(Part):
 
 
 class ModelPart(Part):
-    source: str = "smollm2-135m"  # `smollm2-135m` (embedded), a Hugging Face folder, a .gguf file, or a hub name
+    source: str = (
+        "smollm2-135m"  # `smollm2-135m` (embedded), a Hugging Face folder, a .gguf file, or a hub name
+    )
     online: bool = False  # a hub name is only looked up when this is true
     revision: str | None = None  # pins a hub model
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"  # compute; masters are always float32
@@ -57,8 +60,9 @@ class CriterionPart(Part):
     """One line of a rubric: how a field of the output is judged, in [0, 1]."""
 
     field: str
-    kind: Literal["facts", "exact", "overlap"]  # fact matching | equality | token F1 against the reference
-    weight: float = Field(1.0, ge=0)
+    # fact matching, equality, token F1, or ROUGE F1 against the reference
+    kind: Literal["facts", "exact", "overlap", "rouge1", "rougeL"]
+    weight: float = Field(1.0, ge=0)  # 0: reported, not rewarded
 
 
 class StructuredPart(Part):
@@ -88,13 +92,17 @@ class JudgePart(Part):
 
 class GenerationPart(Part):
     max_tokens: Positive = 192
-    max_prompt_tokens: Positive | None = None  # longer train prompts are left out and counted; None: the context
+    max_prompt_tokens: Positive | None = (
+        None  # longer train prompts are left out and counted; None: the context
+    )
     stop: tuple[str, ...] = ()
     template: dict[str, Any] = {}
 
 
 class WarmupPart(Part):
-    kind: Literal["auto", "references", "self", "none"] = "references"  # auto: only when the gate rate is under 10%
+    kind: Literal["auto", "references", "self", "none"] = (
+        "references"  # auto: only when the gate rate is under 10%
+    )
     references: Natural = 48  # rows of train whose reference output may be imitated
     passes: Positive = 4
     target: Fraction = 0.6  # gate rate at which self warm-up stops
@@ -125,7 +133,7 @@ class TrainPart(Part):
     length_penalty: float = Field(0.5, ge=0)  # its size at max_tokens
     grad_clip: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.0, ge=0)
-    token_budget: Positive = 4096  # tokens of one packed row
+    token_budget: Positive = 2048  # tokens of one packed row
     max_unscored: Fraction = 0.02
     checkpoint_every: Positive = 10
     keep_checkpoints: Positive = 1

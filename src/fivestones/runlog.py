@@ -17,7 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fivestones.errors import DataError, ResourceError, RunExistsError
+from fivestones.errors import DataError, FivestonesError, ResourceError, RunExistsError
+
+# EFBIG: a limit on the size of a file (`ulimit -f`)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# safetensors and duckdb raise their own types; only the text tells
+_FULL_TEXT = ("No space left on device", "Disk quota exceeded", "File too large")
 
 
 @contextmanager
@@ -25,15 +30,23 @@ def disk_errors(path: Path) -> Iterator[None]:
     """A full disk or a forbidden folder becomes one clear message."""
     try:
         yield
-    except OSError as e:
-        if e.errno == errno.ENOSPC:
-            free = shutil.disk_usage(path.parent if not path.exists() else path).free
-            raise ResourceError(
-                f"the disk is full while writing {path} ({free / 1e6:.0f} MB free): make room, then --resume"
-            ) from e
-        if e.errno in (errno.EACCES, errno.EROFS):
-            raise ResourceError(f"{path} cannot be written: {e.strerror}") from e
+    except FivestonesError:
         raise
+    except Exception as e:
+        code = e.errno if isinstance(e, OSError) else None
+        if code in _FULL or any(text in str(e) for text in _FULL_TEXT):
+            raise ResourceError(
+                f"the disk is full while writing {path} ({_free(path) / 1e6:.0f} MB free); what was finished "
+                "is kept: make room, then --resume"
+            ) from e
+        if code in (errno.EACCES, errno.EROFS):
+            raise ResourceError(f"{path} cannot be written: {os.strerror(code)}") from e
+        raise
+
+
+def _free(path: Path) -> int:
+    """Bytes free where `path` is or would be."""
+    return shutil.disk_usage(next(p for p in (path, *path.absolute().parents) if p.exists())).free
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -41,11 +54,14 @@ def write_atomic(path: Path, text: str) -> None:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
-        with temporary.open("w", encoding="utf-8") as f:
-            f.write(text)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
+        try:
+            with temporary.open("w", encoding="utf-8") as f:
+                f.write(text)
+                f.flush()
+                os.fsync(f.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -57,7 +73,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    # not splitlines(): a text may hold U+2028 and its like
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     for number, line in enumerate(lines, 1):
         try:
             rows.append(json.loads(line))
@@ -78,14 +95,23 @@ class RunDir:
 
     @classmethod
     def create(cls, path: Path, recipe_yaml: str, manifest: Mapping[str, Any]) -> RunDir:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunExistsError(
-                f"{path} exists and is not empty: go on with it by --resume, or choose another --out"
-            )
         run = cls(path)
-        write_atomic(path / "recipe.yaml", recipe_yaml)
+        run.check_free()
         write_json(path / "manifest.json", manifest)
+        write_atomic(path / "recipe.yaml", recipe_yaml)  # last: it makes the folder a run
         return run
+
+    def check_free(self) -> None:
+        """Raises RunExistsError when a new run cannot begin here."""
+        if (self.path / "recipe.yaml").is_file():
+            raise RunExistsError(
+                f"{self.path} holds a run: go on with it by --resume, or choose another --out"
+            )
+        # what a kill in the middle of `create` leaves does not count
+        left = {"manifest.json", ".manifest.json.tmp", ".recipe.yaml.tmp"}
+        if not self.path.exists() or (self.path.is_dir() and {p.name for p in self.path.iterdir()} <= left):
+            return
+        raise RunExistsError(f"{self.path} exists and is not a run: choose another --out")
 
     @classmethod
     def open(cls, path: Path) -> RunDir:
@@ -127,10 +153,12 @@ class RunDir:
         return sorted((int(p.name.rsplit("-", 1)[1]), p) for p in found if p.is_dir())
 
     def latest(self, phase: str) -> tuple[int, Path] | None:
-        return (self.checkpoints(phase) or [None])[-1]
+        found = self.checkpoints(phase)
+        return found[-1] if found else None
 
     def save_checkpoint(self, phase: str, step: int, write: Callable[[Path], None], keep: int = 1) -> Path:
-        """`write(folder)` fills a temporary folder, which is synced and renamed; older ones beyond `keep` go."""
+        """`write(folder)` fills a temporary folder, which is synced and renamed; older ones beyond `keep`
+        go."""
         target = self.path / "checkpoints" / f"{phase}-{step:06d}"
         temporary = target.with_name(f".{target.name}.tmp")
         with disk_errors(target):

@@ -1,22 +1,27 @@
-"""The stages of a run: warm-up, imitation, GRPO, evaluation. Each can be killed anywhere and goes on from there."""
+"""The stages of a run: warm-up, imitation, GRPO, evaluation. Each can be killed anywhere and goes on from
+there."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
 from fivestones.build import Job
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.records import EvalRecord, write_cases
 from fivestones.evaluate.run import Dataset, evaluate_contestant
+from fivestones.models.allocator import keep_memory
+from fivestones.models.attention import install
 from fivestones.models.load import (
     compute_dtype,
     context_length,
@@ -25,6 +30,7 @@ from fivestones.models.load import (
     load,
     load_tokenizer,
     model_folder,
+    read_config,
 )
 from fivestones.protocols import Progress
 from fivestones.rollout.chat import Chat
@@ -34,8 +40,8 @@ from fivestones.runlog import RunDir
 from fivestones.train import grpo
 from fivestones.train.breaker import Breaker
 from fivestones.train.policy import TorchPolicy
-from fivestones.train.samples import contrast
 from fivestones.train.schedule import stream, tasks_at
+from fivestones.train.step_log import group_metrics, rollout_rows
 from fivestones.train.warmup import (
     demonstration,
     gate_rate,
@@ -50,6 +56,13 @@ log = logging.getLogger(__name__)
 PROBE_TASKS = 16  # tasks by which the gate rate is measured
 
 
+def prepare_torch(threads: int) -> None:
+    """threads: 0 leaves torch's own choice."""
+    keep_memory()
+    if threads:
+        torch.set_num_threads(threads)
+
+
 class Stages:
     """One run on one machine."""
 
@@ -58,6 +71,7 @@ class Stages:
         self.recipe = job.recipe
         self.base = model_folder(self.recipe.model)
         self.tokenizer = load_tokenizer(self.base)
+        self.context = context_length(read_config(self.base))
 
     # shared
 
@@ -65,20 +79,29 @@ class Stages:
         return Chat(self.tokenizer, end_tokens(self.tokenizer, model), self.recipe.generation.template)
 
     def sampler(self, model: Any, slots: int, chat: Chat) -> NativeSampler:
-        return NativeSampler(
-            model, self.tokenizer, chat.ends, slots=slots, context=context_length(model.config)
-        )
+        return NativeSampler(model, self.tokenizer, chat.ends, slots=slots, context=self.context)
 
     def policy(self, folder: Path) -> TorchPolicy:
         recipe = self.recipe
+        gc.collect()  # a policy of an earlier stage is full of cycles (hooks), and large
         constant = recipe.train.tasks_per_step * recipe.rollout.group_size * recipe.generation.max_tokens
         return TorchPolicy.from_folder(folder, recipe.model, recipe.train, loss_constant=float(constant))
 
-    def train_tasks(self, chat: Chat, model: Any) -> list[Task]:
+    def prompt_tokens(self, prompt: Sequence[Message]) -> int:
+        return len(Chat(self.tokenizer, (), self.recipe.generation.template).prompt_ids(prompt))
+
+    @cached_property
+    def datasets(self) -> list[Dataset]:
+        """What contestants are compared on: the test split, and files of real cases."""
+        extra = [self.job.extra_set(name, path) for name, path in self.recipe.evaluate.extra.items()]
+        return [self.job.test_set(), *extra]
+
+    @cached_property
+    def train_tasks(self) -> list[Task]:
         """Train tasks whose prompt leaves room for an answer."""
-        room = context_length(model.config) - self.recipe.generation.max_tokens
+        room = self.context - self.recipe.generation.max_tokens
         limit = min(room, self.recipe.generation.max_prompt_tokens or room)
-        tasks, told = self.job.fit(self.job.tasks("train"), lambda t: len(chat.prompt_ids(t.prompt)), limit)
+        tasks, told = self.job.fit(self.job.tasks("train"), lambda t: self.prompt_tokens(t.prompt), limit)
         if told:
             log.warning("train: %s", told)
         if not tasks:
@@ -101,7 +124,7 @@ class Stages:
         if long:
             log.warning("%d references are longer than generation.max_tokens and are not imitated", long)
         if not out:
-            raise DataError("no reference output to imitate: set warmup.kind to self or none")
+            raise DataError(no_demonstrations(long, self.recipe.generation.max_tokens))
         return out
 
     def rollouts(
@@ -132,8 +155,8 @@ class Stages:
     def warmup(self) -> Path:
         """Returns the folder of the warm start: a checkpoint, or the base model when none was needed."""
         if done := self.run.marked("warmup"):
-            return self.run.path / done["folder"] if done["folder"] else self.base
-        kind = self.recipe.warmup.kind
+            return self.run.path / str(done["folder"]) if done["folder"] else self.base
+        kind: str = self.recipe.warmup.kind
         policy = self.policy(self.base)
         if kind == "auto":
             kind = self._needed(policy)
@@ -149,14 +172,14 @@ class Stages:
     def imitation(self, warm: Path) -> Path:
         """The contestant that goes on imitating the same references from the same warm start."""
         if done := self.run.marked("imitation"):
-            return self.run.path / done["folder"]
+            return self.run.path / str(done["folder"])
         folder = self._imitation(self.policy(warm), "imitation", self.recipe.evaluate.imitation_passes)
         self.run.mark("imitation", {"folder": str(folder.relative_to(self.run.path))})
         return folder
 
     def _imitation(self, policy: TorchPolicy, phase: str, passes: int) -> Path:
         chat, part = self.chat(policy.model), self.recipe.warmup
-        tasks = self.references(self.train_tasks(chat, policy.model))
+        tasks = self.references(self.train_tasks)
         samples = self.demonstrations(chat, tasks)
         batches = imitation_batches(samples, passes, part.batch, stream(self.recipe.seed, phase))
         self._resume(policy, phase)
@@ -180,7 +203,7 @@ class Stages:
     def _needed(self, policy: TorchPolicy) -> str:
         """`none` when the base model passes the gate often enough to learn from its own attempts."""
         chat = self.chat(policy.model)
-        tasks = self.train_tasks(chat, policy.model)
+        tasks = self.train_tasks
         sampler = self.sampler(policy.model, self.recipe.rollout.slots, chat)
         groups, _ = self.rollouts(tasks[:PROBE_TASKS], sampler, chat, "gate-rate", 2)
         rate = gate_rate(groups)
@@ -191,7 +214,7 @@ class Stages:
     def _self_warmup(self, policy: TorchPolicy) -> Path:
         """Rounds of best-of-n from prompts with examples; the winners are imitated without them."""
         part, chat = self.recipe.warmup, self.chat(policy.model)
-        tasks = self.train_tasks(chat, policy.model)
+        tasks = self.train_tasks
         examples = self.examples(tasks)
         sampler = self.sampler(policy.model, self.recipe.rollout.slots, chat)
         size = self.recipe.rollout.group_size
@@ -209,7 +232,12 @@ class Stages:
             probe, _ = self.rollouts(batch[:PROBE_TASKS], sampler, chat, f"self-probe-{round_}", 2)
             rate = gate_rate(probe)
             policy.step = round_ + 1
-            row = {"loss": loss, "gate_rate": rate, "winners": len(best), "scaffold_gate_rate": gate_rate(groups)}
+            row = {
+                "loss": loss,
+                "gate_rate": rate,
+                "winners": len(best),
+                "scaffold_gate_rate": gate_rate(groups),
+            }
             self.run.append(self.run.metrics_path, {"step": round_ + 1, "phase": "warmup", **row})
             self.run.append(
                 self.run.timings_path, {"step": round_ + 1, "phase": "warmup", **seconds, **_memory()}
@@ -235,14 +263,14 @@ class Stages:
 
     def grpo(self, warm: Path) -> Path:
         if done := self.run.marked("train"):
-            return self.run.path / done["folder"]
+            return self.run.path / str(done["folder"])
         recipe = self.recipe
         policy = self.policy(warm)
         if recipe.train.kl > 0:
             policy.keep_reference()
         chat = self.chat(policy.model)
         sampler = self.sampler(policy.model, recipe.rollout.slots, chat)
-        tasks = self.train_tasks(chat, policy.model)
+        tasks = self.train_tasks
         breaker = Breaker(recipe.train.max_unscored)
         self._resume(policy, "train")
         seconds: dict[str, float] = {}
@@ -263,9 +291,7 @@ class Stages:
                 self.run.save_rollouts(step + 1, rollout_rows(groups))
             now = time.monotonic()
             spent = {**seconds, "update": now - clock - sum(seconds.values()), "total": now - clock}
-            self.run.append(
-                self.run.timings_path, {"step": step + 1, "phase": "train", **spent, **_memory()}
-            )
+            self.run.append(self.run.timings_path, {"step": step + 1, "phase": "train", **spent, **_memory()})
             if (step + 1) % recipe.train.checkpoint_every == 0 or step + 1 == recipe.train.steps:
                 self.run.save_checkpoint("train", step + 1, policy.save, recipe.train.keep_checkpoints)
             seconds.clear()
@@ -286,7 +312,8 @@ class Stages:
         return folder
 
     def _resume(self, policy: TorchPolicy, phase: str) -> int:
-        """Load the phase's latest checkpoint, if any, and forget what was logged after it; returns its step."""
+        """Load the phase's latest checkpoint, if any, and forget what was logged after it; returns its
+        step."""
         if latest := self.run.latest(phase):
             policy.load(latest[1])
         else:
@@ -304,8 +331,7 @@ class Stages:
     def evaluate(self, folders: Mapping[str, Path]) -> list[EvalRecord]:
         """folders: contestant -> model folder. All contestants on the test split and the extra datasets."""
         recipe = self.recipe
-        datasets = [self.job.test_set()]
-        datasets += [self.job.extra_set(name, path) for name, path in recipe.evaluate.extra.items()]
+        datasets = self.datasets
         records: list[EvalRecord] = []
         for name in recipe.evaluate.contestants:
             records += self._contestant(name, folders[name], datasets)
@@ -319,13 +345,11 @@ class Stages:
         model = load(folder).model
         device = device_of(part)
         model.to(device=device, dtype=compute_dtype(part, device))
-        from fivestones.models.attention import install
-
         install(model)
         chat = self.chat(model)
         sampler = self.sampler(model, self.recipe.evaluate.slots, chat)
         generation: Generation = self.job.greedy
-        shown = self.examples(self.job.tasks("train")) if name == "base_examples" else []
+        shown = self.examples(self.train_tasks) if name == "base_examples" else []
 
         def prompt(task: Task) -> tuple[Message, ...]:
             return with_examples(task.prompt, shown)
@@ -345,45 +369,17 @@ class Stages:
         return records
 
 
-def group_metrics(groups: Sequence[Group], min_contrast: float) -> dict[str, float]:
-    """Means over the known scores of a step; unscored ones are counted, not averaged."""
-    scores = [s for g in groups for s in g.scores]
-    rollouts = [r for g in groups for r in g.rollouts]
-    known = [s.reward for s in scores if s.reward is not None]
-    lengths = [sum(r.loss_mask) for r in rollouts]
-    names = sorted({name for s in scores for name in s.criteria})
-    # a failed gate is a real zero for every criterion
-    criteria = {
-        f"criteria/{name}": float(np.mean([0.0 if s.failed else s.criteria[name] for s in scores if s.failed or name in s.criteria]))
-        for name in names
-    }
-    return {
-        "reward_mean": float(np.mean(known)) if known else float("nan"),
-        "reward_std": float(np.std(known)) if known else float("nan"),
-        **criteria,
-        "gate_rate": 1.0 - sum(bool(s.failed) for s in scores) / len(scores),
-        "completion_tokens_mean": float(np.mean(lengths)),
-        "completion_tokens_max": float(max(lengths)),
-        "truncated": sum(r.finish == "length" for r in rollouts) / len(rollouts),
-        "zero_contrast_groups": float(sum(contrast(g) <= min_contrast for g in groups)),
-        "unscored": float(sum(s.reward is None for s in scores)),
-        "rollouts": float(len(rollouts)),
-    }
-
-
-def rollout_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    return [
-        {
-            "task_id": g.task.id,
-            "prompt": [asdict(m) for m in g.task.prompt],
-            "text": r.answer,
-            "finish": r.finish,
-            "tokens": len(r.completion_ids),
-            **asdict(s),
-        }
-        for g in groups
-        for r, s in zip(g.rollouts, g.scores, strict=True)
-    ]
+def no_demonstrations(long: int, max_tokens: int) -> str:
+    """Why nothing can be imitated. long: references that are longer than `max_tokens`."""
+    why = (
+        f"all {long} are longer than generation.max_tokens = {max_tokens}"
+        if long
+        else "the train rows have none"
+    )
+    return (
+        f"no reference output to imitate: {why}; allowed without: warmup.kind self or none, and "
+        "evaluate.contestants without imitation and base_examples"
+    )
 
 
 def _memory() -> dict[str, float]:
@@ -393,5 +389,3 @@ def _memory() -> dict[str, float]:
 
 def _relative(folder: Path, root: Path) -> str:
     return str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
-
-

@@ -51,7 +51,8 @@ class Generation:
 
     @property
     def digest(self) -> str:
-        """Hash of everything but the temperature (sampling in training, greedy in evaluation is one contract)."""
+        """Hash of everything but the temperature (sampling in training, greedy in evaluation is one
+        contract)."""
         rest = {k: v for k, v in asdict(self).items() if k != "temperature"}
         return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -125,7 +126,9 @@ class Group:
 
     def __post_init__(self) -> None:
         if len(self.rollouts) != len(self.scores):
-            raise ValueError(f"group {self.task.id}: {len(self.rollouts)} rollouts, {len(self.scores)} scores")
+            raise ValueError(
+                f"group {self.task.id}: {len(self.rollouts)} rollouts, {len(self.scores)} scores"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

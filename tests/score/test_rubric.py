@@ -201,3 +201,27 @@ def test_criteria_stay_in_range_and_are_symmetric(a: object, b: object) -> None:
         assert 0.0 <= criterion(a, b) <= 1.0
         assert criterion(a, b) == criterion(b, a)
     assert overlap(a, a) == 1.0
+
+
+def test_criteria_of_weight_0_are_reported_by_kind_and_not_rewarded() -> None:
+    scorer = RubricScorer(
+        gates={},
+        parse=json.loads,
+        criteria=[
+            CriterionPart(field="text", kind="overlap"),
+            CriterionPart(field="text", kind="rouge1", weight=0.0),
+            CriterionPart(field="text", kind="rougeL", weight=0.0),
+        ],
+        judges={},
+    )
+    task = Task(
+        id="t",
+        prompt=(Message("user", "x"),),
+        reference={"output": {"text": "the cat sat on the mat"}},
+        cluster="t",
+    )
+    verdict = scorer.judge(task, [{"text": "the mat on the cat sat"}])[0]
+    assert scorer.names == ("text", "text.rouge1", "text.rougeL")
+    assert scorer.max_reward == 2.0
+    assert verdict.criteria["text"] == verdict.criteria["text.rouge1"] == 1.0
+    assert verdict.criteria["text.rougeL"] == pytest.approx(0.5)  # "the cat sat": 3 of 6 words both ways

@@ -28,6 +28,7 @@ CRITERIA = """\
 #   exact    equal, case, spacing and the writing of numbers aside: labels, numbers
 #   overlap  words shared (F1): short texts
 #   facts    facts matched, and checked against the input: prose (numbers anywhere; its lexicon is medical)
+#   rouge1, rougeL   F1 of words and of the longest common subsequence, to compare with papers
 """
 
 
@@ -131,14 +132,18 @@ def _structured(plan: Plan) -> str:
         CRITERIA.rstrip(),
         "gate_points: 1.0",
         "criteria:",
-        *(_criterion(output) for output in plan.outputs),
+        *(line for output in plan.outputs for line in _criteria(output)),
     ]
     return "\n".join(parts)
 
 
-def _criterion(output: Output) -> str:
-    line = _dump({"field": output.field, "kind": output.kind, "weight": 1.0}, True, 10_000)
-    return f"  - {line}  # {output.why}"
+def _criteria(output: Output) -> list[str]:
+    reported = {"rouge1": "reported, not rewarded", "rougeL": "the same"} if output.kind == "facts" else {}
+    rows = [(output.kind, 1.0, output.why), *((kind, 0.0, why) for kind, why in reported.items())]
+    return [
+        f"  - {_dump({'field': output.field, 'kind': kind, 'weight': weight}, True, 10_000)}  # {why}"
+        for kind, weight, why in rows
+    ]
 
 
 def _files(train: Path, test: Path | None, share: float) -> str:

@@ -1,12 +1,13 @@
-"""Keep freed memory in the process: on Linux, glibc returns every large tensor to the kernel and page-faults it in
-again, which took more than half of a CPU update (docs/experiments.md)."""
+"""Keep freed memory in the process: on Linux, glibc returns every large tensor to the kernel and page-faults
+it in again, which took more than half of a CPU update (docs/experiments.md)."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_LARGEST = 32 << 20  # bytes: glibc accepts no higher threshold; above it, blocks still come and go one by one
 
 
 def keep_memory() -> bool:
@@ -17,5 +18,5 @@ def keep_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # not glibc
         return False
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20))
+    settings = ((_M_MMAP_THRESHOLD, _LARGEST), (_M_TRIM_THRESHOLD, 2**31 - 1))
     return all([mallopt(key, value) == 1 for key, value in settings])

@@ -2,8 +2,9 @@
 
 `install(model)` switches a model to an attention function that does what the `layout=` keyword of
 `decoder(...)` says: a `PackedLayout` computes whole groups as one row, each prompt once
-(`[prompt | c1 | ... | cG | next prompt ...]`, position_ids restarting after the prompt for each completion); the
-sampler's decode layout reads its own caches. A layout is any object with `attend(layer, q, k, v, scale, window)`.
+(`[prompt | c1 | ... | cG | next prompt ...]`, position_ids restarting after the prompt for each completion);
+the sampler's decode layout reads its own caches. A layout is any object with `attend(layer, q, k, v, scale,
+window)`.
 
 Shapes: Hq query heads, H key-value heads, N tokens of the packed row, P prompt tokens, D head size.
 """
@@ -89,8 +90,8 @@ class Segment:
 class PackedLayout:
     """Several groups in one row. Exact: log-probs and gradients equal those of the dense computation.
 
-    `plain=True` uses masks and concatenated keys only (any device, any window): the reference for the fast path,
-    which computes prompt and own part apart and merges them by their log-sum-exp, copying no keys.
+    `plain=True` uses masks and concatenated keys only (any device, any window): the reference for the fast
+    path, which computes prompt and own part apart and merges them by their log-sum-exp, copying no keys.
     """
 
     def __init__(self, groups: Sequence[tuple[int, Sequence[int]]], *, plain: bool = False) -> None:
@@ -121,6 +122,10 @@ class PackedLayout:
             self.captured[layer] = (k[0], v[0])
         parts = []
         for s in self.segments:
+            if len(s.lengths) == 1:  # nothing to share: one causal sequence
+                whole = slice(s.start, s.end)
+                parts.append(_causal(q[:, :, whole], k[:, :, whole], v[:, :, whole], scale, window))
+                continue
             cut = slice(s.start, s.start + s.prompt)
             parts.append(_causal(q[:, :, cut], k[:, :, cut], v[:, :, cut], scale, window))
             if s.lengths:
@@ -147,7 +152,8 @@ def _visible(query_at: Tensor, key_at: Tensor, window: int | None) -> Tensor:
 def masked_attention(
     q: Tensor, k: Tensor, v: Tensor, kp: Tensor, vp: Tensor, s: Segment, scale: float, window: int | None
 ) -> Tensor:
-    """q [Hq, N, D], own k, v [H, N, D], prompt kp, vp [H, P, D] -> [Hq, N, D]; keys concatenated per completion."""
+    """q [Hq, N, D], own k, v [H, N, D], prompt kp, vp [H, P, D] -> [Hq, N, D]; keys concatenated per
+    completion."""
     index, flat = s.padded_index.to(q.device), s.flat_index.to(q.device)
     g, width = index.shape
 

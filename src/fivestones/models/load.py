@@ -1,7 +1,7 @@
 """Models and tokenizers: the embedded one, a local Hugging Face folder, a GGUF file, or (online) a hub name.
 
-A GGUF is read once through transformers and kept as safetensors in the cache folder (`$FIVESTONES_CACHE`, else
-`$XDG_CACHE_HOME/fivestones`, else `~/.cache/fivestones`). Never runs code that comes with a model.
+A GGUF is read once through transformers and kept as safetensors in the cache folder (`$FIVESTONES_CACHE`,
+else `$XDG_CACHE_HOME/fivestones`, else `~/.cache/fivestones`). Never runs code that comes with a model.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def model_folder(part: ModelPart) -> Path:
         return _from_hub(part)
     known = ", ".join(f"`{name}`" for name in EMBEDDED)
     raise ModelError(
-        f"model.source: `{part.source}` is neither a folder nor a .gguf file here; allowed: {known}, a local path, "
-        "or a hub name together with model.online=true"
+        f"model.source: `{part.source}` is neither a folder nor a .gguf file here; allowed: {known}, a "
+        "local path, or a hub name together with model.online=true"
     )
 
 
@@ -125,7 +125,11 @@ def _check_folder(folder: Path) -> None:
     needs("tokenizer", *TOKENIZER_FILES)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        for shard in sorted(set(json.loads(index.read_text())["weight_map"].values())):
+        try:
+            shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise ModelError(f"{index}: not an index of weights ({_first_line(e)})") from e
+        for shard in shards:
             needs("weight shard", shard)
 
 
@@ -191,7 +195,10 @@ def context_length(config: Any) -> int:
 
 
 def read_config(folder: Path) -> Any:
-    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as e:
+        raise ModelError(f"{folder}: config.json could not be read ({_first_line(e)})") from e
 
 
 def _first_line(e: BaseException) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fivestones.errors import DataError
 from fivestones.types import Message
+
+MARK = re.compile("\ue000(\\d+)\ue001")  # stands for the text of a message where the template is searched
 
 
 class Chat:
@@ -20,7 +24,8 @@ class Chat:
 
     def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """Tokens up to where the assistant begins to write."""
-        return tuple(self._encode(self._render(messages, generate=True), messages))
+        text = self._render(messages, generate=True)
+        return tuple(self._encode(text, self._render(_marked(messages), generate=True), messages))
 
     def answer_ids(self, text: str) -> tuple[int, ...]:
         """Tokens of an assistant turn that says `text`, end token included: what imitation trains on."""
@@ -39,14 +44,15 @@ class Chat:
 
         Raises ValueError when the template rewrites what came before, so that no delta exists.
         """
+        (mark,) = _marked(messages[-1:])
+        tail = self._render([*messages[:-1], mark], generate=False).rpartition(mark.content)[2]
         before = self._render(messages, generate=False)
         after = self._render([*messages, *replies], generate=True)
-        answer = messages[-1].content.strip()
-        cut = before.rfind(answer) + len(answer)
-        if after[:cut] != before[:cut]:
+        cut = len(before) - len(tail)
+        if not before.endswith(tail) or after[:cut] != before[:cut]:
             raise ValueError("the chat template rewrites earlier turns: its rollouts cannot be token-exact")
-        delta = after[cut:]
-        ids = self._encode(delta, replies)
+        skeleton = self._render([*messages[:-1], mark, *_marked(replies, 1)], generate=True)
+        ids = self._encode(after[cut:], skeleton.partition(mark.content)[2], [messages[-1], *replies])
         # the sampled turn ended with its own end token
         return tuple(ids[1:] if ids and ids[0] in self.ends else ids)
 
@@ -57,16 +63,28 @@ class Chat:
         )
         return text
 
-    def _encode(self, text: str, messages: Sequence[Message]) -> list[int]:
-        """Tokens of a rendered chat; special tokens written inside a message stay plain text."""
-        unsafe = sorted({s for s in self._special for m in messages if s in m.content}, key=len, reverse=True)
-        if not unsafe:
+    def _encode(self, text: str, skeleton: str, messages: Sequence[Message]) -> list[int]:
+        """Tokens of a rendered chat; special tokens written inside a message stay plain text.
+
+        skeleton: the same with marks for the texts, so that a text which imitates the template cannot be
+        taken for it.
+        """
+        if not any(s in m.content for s in self._special for m in messages):
             ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
             return ids
-        out: list[int] = []
-        for m in messages:
-            content = m.content if m.content in text else m.content.strip()
-            before, _, text = text.partition(content)
-            out += self.tokenizer(before, add_special_tokens=False)["input_ids"]
-            out += self.tokenizer(content, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        return out + list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        first, *rest = MARK.split(skeleton)
+        out, at = list(self.tokenizer(first, add_special_tokens=False)["input_ids"]), len(first)
+        for index, fixed in zip(rest[::2], rest[1::2], strict=True):
+            content = messages[int(index)].content
+            found = next((c for c in (content, content.strip()) if text.startswith(c + fixed, at)), None)
+            if found is None:
+                raise DataError(f"a message holds special tokens, and the chat template rewrites it: {content[:80]!r}")
+            out += self.tokenizer(found, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            out += self.tokenizer(fixed, add_special_tokens=False)["input_ids"]
+            at += len(found) + len(fixed)
+        return out
+
+
+def _marked(messages: Sequence[Message], first: int = 0) -> list[Message]:
+    """The messages with a mark in place of each text."""
+    return [Message(m.role, f"\ue000{i}\ue001") for i, m in enumerate(messages, first)]

@@ -42,14 +42,17 @@ def collect(
     max_turns: int = 1,
     version: int = 0,
 ) -> list[tuple[Task, tuple[Rollout, ...]]]:
-    """`group_size` rollouts of each task, in order. seed_of(task, member, turn) is a rollout's random stream."""
+    """`group_size` rollouts of each task, in order. seed_of(task, member, turn) is a rollout's random
+    stream."""
     prompts = {task.id: chat.prompt_ids(task.prompt) for task in tasks}
     members = range(group_size)
     rows = [_Open(t, list(t.prompt), prompts[t.id], j) for t in tasks for j in members]
     active = rows
     for turn in range(max_turns):
         done = sampler.generate(
-            [(*r.prompt_ids, *r.ids) for r in active], generation, [seed_of(r.task, r.seed, turn) for r in active]
+            [(*r.prompt_ids, *r.ids) for r in active],
+            generation,
+            [seed_of(r.task, r.seed, turn) for r in active],
         )
         still = []
         for row, c in zip(active, done, strict=True):

@@ -14,17 +14,24 @@ from fivestones.errors import UsageError
 from fivestones.protocols import Gate, Judge
 from fivestones.recipe import CriterionPart
 from fivestones.score.criteria import exact, overlap
+from fivestones.score.rouge import rouge1, rouge_l
 from fivestones.types import Rollout, Score, Task, Verdict
 
-COMPARE: Mapping[str, Callable[[object, object], float]] = {"exact": exact, "overlap": overlap}
+COMPARE: Mapping[str, Callable[[object, object], float]] = {
+    "exact": exact,
+    "overlap": overlap,
+    "rouge1": rouge1,
+    "rougeL": rouge_l,
+}
 
 
 class RubricScorer:
-    """protocols.Scorer. Criteria are named by their field, or `field.kind` where a field has several.
+    """protocols.Scorer. Criteria are named by their field, or `field.kind` where a field has several and for
+    those of weight 0, which are reported and never rewarded.
 
     gates: run in order, the first failure ends the scoring of that rollout.
     parse: the output text as an object, or None; the last gate.
-    judges: criterion kind -> Judge, for kinds other than `exact` and `overlap`. A judge sees all the
+    judges: criterion kind -> Judge, for kinds that are not in COMPARE. A judge sees all the
         outputs of the group that passed at once and answers by field name. What it leaves out or answers
         outside [0, 1] is unscored, never zero.
     """
@@ -49,6 +56,11 @@ class RubricScorer:
                     f"criterion `{name}` is of kind `{part.kind}` and no such judge was given; "
                     f"allowed here: {', '.join([*COMPARE, *self._judges])}"
                 )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The criteria, in the order of the rubric."""
+        return tuple(self._criteria)
 
     @property
     def max_reward(self) -> float:
@@ -105,10 +117,13 @@ class RubricScorer:
 
 
 def _named(criteria: Sequence[CriterionPart]) -> dict[str, CriterionPart]:
-    fields = [part.field for part in criteria]
-    named = {(p.field if fields.count(p.field) == 1 else f"{p.field}.{p.kind}"): p for p in criteria}
+    rewarded = [part.field for part in criteria if part.weight > 0]
+    named = {
+        (p.field if p.weight > 0 and rewarded.count(p.field) == 1 else f"{p.field}.{p.kind}"): p
+        for p in criteria
+    }
     if len(named) < len(criteria):
-        raise UsageError(f"the rubric judges a field twice in the same way; fields: {', '.join(fields)}")
+        raise UsageError(f"the rubric judges a field twice in the same way; fields: {', '.join(p.field for p in criteria)}")
     return named
 
 

@@ -14,7 +14,8 @@ Array = npt.NDArray[np.float64]
 def centered(rewards: Sequence[float]) -> Array:
     """rewards [G] - their mean: the group-mean baseline (GRPO, arXiv 2402.03300)."""
     values = np.asarray(rewards, dtype=np.float64)
-    return values - values.mean()
+    out: Array = values - values.mean()
+    return out
 
 
 def scaled(
@@ -22,8 +23,9 @@ def scaled(
 ) -> list[Array]:
     """Centered groups divided by a standard deviation of at least `floor` (reward points).
 
-    `batch_std` divides by one figure for the step: a group whose notes are nearly equal is not blown up to full
-    size by its own judge noise, as `group_std` (the original GRPO) would (Dr. GRPO, arXiv 2503.20783, drops it).
+    `batch_std` divides by one figure for the step: a group whose notes are nearly equal is not blown up to
+    full size by its own judge noise, as `group_std` (the original GRPO) would (Dr. GRPO, arXiv 2503.20783,
+    drops it).
     """
     if scale == "none" or not groups:
         return list(groups)

@@ -24,7 +24,8 @@ class Breaker:
         if total and unscored / total > self.allowed:
             causes = Counter(cause for s in bad for cause in s.unscored.values()).most_common(3)
             raise JudgePausedError(
-                f"paused: {unscored} of the last {total} rollouts are unscored ({unscored / total:.1%}, allowed "
-                f"{self.allowed:.1%}); causes: {', '.join(f'{c} ({n})' for c, n in causes) or 'earlier steps'}. "
+                f"paused: {unscored} of the last {total} rollouts are unscored ({unscored / total:.1%}, "
+                f"allowed {self.allowed:.1%}); causes: "
+                f"{', '.join(f'{c} ({n})' for c, n in causes) or 'earlier steps'}. "
                 "Mend the judge, then go on with --resume: nothing is lost"
             )

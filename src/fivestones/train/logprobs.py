@@ -14,13 +14,31 @@ from torch import Tensor
 CHUNK = 512
 
 
-def chunked_logprobs(hidden: Tensor, head: Tensor, targets: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+def chunked_logprobs(
+    hidden: Tensor, head: Tensor, targets: Tensor, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """hidden [N, E], head [V, E], targets [N] -> (log-probs [N], entropies [N]) float32, nats.
 
     Gradients flow from the log-probs to hidden and head; the entropy is for logging only.
     """
-    logprobs, entropy = _Chunked.apply(hidden, head, targets, temperature)
+    logprobs, entropy = _Chunked.apply(hidden, head, targets, temperature)  # type: ignore[no-untyped-call]
     return logprobs, entropy
+
+
+class _Workspace:
+    """Buffers for one chunk of logits, used again by all chunks: fresh ones of this size are costly to
+    map."""
+
+    def __init__(self, hidden: Tensor, head: Tensor) -> None:
+        shape = (min(CHUNK, len(hidden)), len(head))
+        self.product = torch.empty(shape, dtype=head.dtype, device=head.device)
+        self.logits = torch.empty(shape, dtype=torch.float32, device=head.device)
+
+    def logits_of(self, rows: Tensor, head: Tensor, temperature: float) -> Tensor:
+        """[n, V] float32, valid until the next call."""
+        torch.mm(rows, head.T, out=self.product[: len(rows)])
+        out = self.logits[: len(rows)].copy_(self.product[: len(rows)])
+        return out if temperature == 1 else out.div_(temperature)
 
 
 class _Chunked(torch.autograd.Function):
@@ -29,12 +47,16 @@ class _Chunked(torch.autograd.Function):
         ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
         logprobs, entropies, log_zs = [], [], []
+        space = _Workspace(hidden, head)
+        spare = torch.empty_like(space.logits)
         for rows, chosen in zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True):
-            logits = (rows @ head.T).float() / temperature
-            log_z = logits.logsumexp(-1)
+            logits = space.logits_of(rows, head, temperature)
+            top = logits.amax(-1)
+            p = torch.sub(logits, top[:, None], out=spare[: len(rows)]).exp_()
+            z = p.sum(-1)
+            log_z = top + z.log()
             logprobs.append(logits.gather(1, chosen[:, None])[:, 0] - log_z)
-            p = (logits - log_z[:, None]).exp_()
-            entropies.append(log_z - (p * logits).sum(-1))
+            entropies.append(log_z - p.mul_(logits).sum(-1) / z)
             log_zs.append(log_z)
         ctx.save_for_backward(hidden, head, targets, torch.cat(log_zs))
         ctx.temperature = temperature
@@ -45,17 +67,16 @@ class _Chunked(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden, head, targets, log_z = ctx.saved_tensors
-        pieces = zip(
-            hidden.split(CHUNK), targets.split(CHUNK), log_z.split(CHUNK), grads[0].split(CHUNK), strict=True
-        )
+        space = _Workspace(hidden, head)
         grad_hidden = []
         grad_head = torch.zeros_like(head, dtype=torch.float32) if ctx.needs_input_grad[1] else None
-        for rows, chosen, z, g in pieces:
+        pieces = (x.split(CHUNK) for x in (hidden, targets, log_z, grads[0] / ctx.temperature))
+        for rows, chosen, z, g in zip(*pieces, strict=True):
             # d logp / d logits = onehot - softmax
-            d = (rows @ head.T).float().div_(ctx.temperature).sub_(z[:, None]).exp_().neg_()
-            d[torch.arange(len(chosen), device=d.device), chosen] += 1.0
-            d = d.mul_((g / ctx.temperature)[:, None]).to(head.dtype)
-            grad_hidden.append(d @ head)
+            d = space.logits_of(rows, head, ctx.temperature).sub_(z[:, None]).exp_().mul_(-g[:, None])
+            d[torch.arange(len(chosen), device=d.device), chosen] += g
+            small = space.product[: len(rows)].copy_(d)
+            grad_hidden.append(small @ head)
             if grad_head is not None:
-                grad_head += d.T @ rows
+                grad_head += small.T @ rows
         return torch.cat(grad_hidden), None if grad_head is None else grad_head.to(head.dtype), None, None

@@ -20,6 +20,7 @@ def clipped_loss(
 
 
 def k3(logprobs: Tensor, reference: Tensor) -> Tensor:
-    """[N] unbiased, non-negative estimate of KL(policy || reference) (Schulman, 'Approximating KL divergence')."""
+    """[N] unbiased, non-negative estimate of KL(policy || reference) (Schulman, 'Approximating KL
+    divergence')."""
     d = reference - logprobs
     return d.exp() - d - 1.0

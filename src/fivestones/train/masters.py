@@ -1,7 +1,7 @@
 """float32 master weights behind a model that computes in a smaller dtype.
 
-Gradients of each micro-batch are added up in float32 as backward produces them, so that splitting a batch does not
-round more; the optimizer steps on the masters, which are then rounded into the model.
+Gradients of each micro-batch are added up in float32 as backward produces them, so that splitting a batch
+does not round more; the optimizer steps on the masters, which are then rounded into the model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from fivestones.errors import ModelError
 
 class Masters:
     def __init__(self, model: nn.Module, dtype: torch.dtype, *, weight_decay: float = 0.0) -> None:
-        """Casts `model` (float32) to `dtype` in place; only parameters that require gradients get a master."""
+        """Casts `model` (float32) to `dtype` in place; only parameters that require gradients get a
+        master."""
         self.model = model
         self.names = [n for n, p in model.named_parameters() if p.requires_grad]
         full = {n: p.detach() for n, p in model.named_parameters()}
@@ -53,11 +54,15 @@ class Masters:
         grads = [self.grads[n] for n in self.names if n in self.grads]
         norm = float(torch.nn.utils.get_total_norm(grads))
         if not torch.isfinite(torch.tensor(norm)):
-            raise ModelError("the gradient is not finite: nothing was updated; lower train.lr or use model.dtype=float32")
+            raise ModelError(
+                "the gradient is not finite: nothing was updated; lower train.lr or use model.dtype=float32"
+            )
         scale = min(1.0, grad_clip / max(norm, 1e-12))
         for name in self.names:
             grad = self.grads.get(name)
-            self.masters[name].grad = torch.zeros_like(self.masters[name]) if grad is None else grad.mul_(scale)
+            self.masters[name].grad = (
+                torch.zeros_like(self.masters[name]) if grad is None else grad.mul_(scale)
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()

@@ -31,8 +31,8 @@ class Row:
 
 
 def pack(samples: Sequence[Sample], token_budget: int) -> list[Row]:
-    """Neighbouring samples with one prompt share it. A group over the budget is split: its prompt is then computed
-    once a part. The longest rows come first, so that memory that will not suffice fails at once."""
+    """Neighbouring samples with one prompt share it. A group over the budget is split: its prompt is then
+    computed once a part. The longest rows come first, so that memory that will not suffice fails at once."""
     units: list[tuple[int, list[Sample]]] = []
     for prompt, same in groupby(samples, key=lambda s: s.prompt_ids):
         tokens, part = len(prompt), list[Sample]()

@@ -139,7 +139,7 @@ class TorchPolicy:
             logprobs, entropy = self._logprobs(self.model, row)
             mask = row.loss_mask.to(logprobs.device)
             loss = (token_loss(row, logprobs, entropy) * mask).sum() / constant
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += float(loss.detach())
         return total
 
@@ -165,8 +165,8 @@ class TorchPolicy:
         if gap > allowed:
             self.dense = True
             log.warning(
-                "log-probs with the prompt shared differ from the dense ones by %.3f nats a token (allowed %.3f): "
-                "training goes on without sharing, slower",
+                "log-probs with the prompt shared differ from the dense ones by %.3f nats a token "
+                "(allowed %.3f): training goes on without sharing, slower",
                 gap,
                 allowed,
             )
@@ -174,8 +174,8 @@ class TorchPolicy:
     # state
 
     def save(self, path: Path) -> None:
-        """A Hugging Face folder that transformers loads alone, plus `trainer/` for resume. Not atomic by itself:
-        `runlog` writes it to a temporary folder and renames."""
+        """A Hugging Face folder that transformers loads alone, plus `trainer/` for resume. Not atomic by
+        itself: `runlog` writes it to a temporary folder and renames."""
         trainer = path / "trainer"
         trainer.mkdir(parents=True)
         self.export(path)

@@ -12,7 +12,8 @@ from fivestones.types import Group, Rollout, Sample
 
 
 def length_penalty(tokens: int, limit: int, soft: float, size: float) -> float:
-    """0 up to `soft * limit` tokens, then linear up to `size` at the limit (DAPO's soft overlong punishment)."""
+    """0 up to `soft * limit` tokens, then linear up to `size` at the limit (DAPO's soft overlong
+    punishment)."""
     start = soft * limit
     return size * min(1.0, max(0.0, tokens - start) / max(limit - start, 1.0))
 
@@ -31,7 +32,11 @@ def to_samples(groups: Sequence[Group], part: TrainPart, max_tokens: int) -> lis
         if contrast(group) <= part.min_contrast:
             continue  # no contrast, no gradient
         pairs = [
-            (r, s.reward - length_penalty(sum(r.loss_mask), max_tokens, part.length_soft, part.length_penalty))
+            (
+                r,
+                s.reward
+                - length_penalty(sum(r.loss_mask), max_tokens, part.length_soft, part.length_penalty),
+            )
             for r, s in zip(group.rollouts, group.scores, strict=True)
             if s.reward is not None  # unknown is not zero
         ]

@@ -1,4 +1,5 @@
-"""Which tasks and which random streams a step uses: pure functions of (seed, step), so that resume needs no state."""
+"""Which tasks and which random streams a step uses: pure functions of (seed, step), so that resume needs no
+state."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Warm-up: enough success for reinforcement to have something to reinforce.
 
-`references` imitates a few reference outputs; `self` needs none: the model samples with an example in its prompt,
-the winners are imitated without it, until the gate rate of the plain prompt passes the target.
+`references` imitates a few reference outputs; `self` needs none: the model samples with an example in its
+prompt, the winners are imitated without it, until the gate rate of the plain prompt passes the target.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def imitation_batches(samples: Sequence[Sample], passes: int, batch: int, seed: 
 def imitate(
     policy: TorchPolicy, batches: Sequence[Sequence[Sample]], lr: float, after_step: AfterStep
 ) -> None:
-    """From `policy.step` on; constant rate after three steps of linear warm-up, linear decay over the last third."""
+    """From `policy.step` on; constant rate after three steps of linear warm-up, linear decay over the last
+    third."""
     total = len(batches)
     for step in range(policy.step, total):
         rate = lr * min(1.0, (step + 1) / 3, 3 * (total - step) / total)
@@ -52,9 +53,7 @@ def imitate(
         after_step(policy.step, total, metrics)
 
 
-def with_examples(
-    prompt: Sequence[Message], examples: Sequence[tuple[Message, str]]
-) -> tuple[Message, ...]:
+def with_examples(prompt: Sequence[Message], examples: Sequence[tuple[Message, str]]) -> tuple[Message, ...]:
     """The prompt with solved examples as earlier turns: (user message, answer) each."""
     *head, last = prompt
     turns = [m for user, answer in examples for m in (user, Message("assistant", answer))]

@@ -7,8 +7,9 @@ a template for YAML merges: `_ds: &ds {kind: symptom, duration: true}`, then `co
     every kind   kind: symptom|finding|vital|condition|drug|test|plan|history|social|body_site|other
                  forms: [preferred clinical form, further clinical and lay forms ...]
                  say: [...]          spoken verb phrases; they count as forms too; they follow "I" for
-                                     symptom, history, social ("get winded", "had my appendix out"); "I'd like you to"
-                                     for a plan of type advice; "we'll" / "let's" for every other plan
+                                     symptom, history, social ("get winded", "had my appendix out"),
+                                     "I'd like you to" for a plan of type advice, "we'll" / "let's" for
+                                     every other plan
                  sex: female|male    age: [min, max]    not_pregnant: true      who it can apply to
     symptom      forms are noun phrases ("no X", "X for three days"). duration/severity/side: true when the
                  attribute applies; site: [body_site keys] to choose from
@@ -39,7 +40,8 @@ severities, followup}`, and `conditions: [...]`, each
     followup: ["2 weeks", ...]          "<n> day(s)|week(s)|month(s)|year(s)"
 
 A condition whose slug is a vocabulary key of kind condition is that same concept (forms are united);
-condition references may name either. Anything wrong raises DataError naming file, condition, key and the nearest key.
+condition references may name either. Anything wrong raises DataError naming file, condition, key and the
+nearest key.
 """
 
 from __future__ import annotations
@@ -53,8 +55,21 @@ from typing import Any
 import yaml
 
 from fivestones.environments.soap.knowledge_model import (
-    DOSE_UNITS, FREQUENCIES, KINDS, NOT_IN, PLAN_TYPES, SECTION_OF, SEVERITIES, TEST_TYPES,
-    Condition, DrugUse, Entry, Knowledge, Sex, Specialty, TestUse,
+    DOSE_UNITS,
+    FREQUENCIES,
+    KINDS,
+    NOT_IN,
+    PLAN_TYPES,
+    SECTION_OF,
+    SEVERITIES,
+    TEST_TYPES,
+    Condition,
+    DrugUse,
+    Entry,
+    Knowledge,
+    Sex,
+    Specialty,
+    TestUse,
 )  # fmt: skip
 from fivestones.errors import DataError, nearest
 from fivestones.types import Concept
@@ -120,7 +135,7 @@ def load(root: Traversable | None = None) -> Knowledge:
             if key in vocabulary and vocabulary[key].kind != "condition":
                 raise DataError(f"{file}: condition `{key}` is a {vocabulary[key].kind} in {origin[key]}.")
             homes[key] = file
-            drafts.append((file, str(body["specialty"]), draft))
+            drafts.append((file, body["specialty"], draft))
     for _, _, draft in drafts:  # all conditions are known before any reference is checked
         key = slug(str(draft["name"]))
         old = vocabulary.get(key)
@@ -219,7 +234,8 @@ def _entry(file: str, key: str, raw: Any) -> Entry:
         system=raw.get("system"), reassuring=reassuring,
         type=_one_of(where, "type", raw.get("type"), TEST_TYPES if kind == "test" else PLAN_TYPES)
         if kind in ("test", "plan") else None,
-        unit=raw.get("unit"), normal=() if kind == "finding" else _range(where, "normal", raw.get("normal", [])),
+        unit=raw.get("unit"),
+        normal=() if kind == "finding" else _range(where, "normal", raw.get("normal", [])),
         abnormal=_range(where, "abnormal", raw.get("abnormal", [])),
         bands=tuple(tuple(float(x) for x in band) for band in raw.get("bands", [])),
         decimals=int(raw.get("decimals", 0)), doses=tuple(raw.get("doses", [])),
@@ -326,8 +342,9 @@ def _refs(
         if key not in vocabulary or vocabulary[key].kind not in kinds:
             got = f"is a {vocabulary[key].kind}" if key in vocabulary else "is not defined"
             allowed = [k for k, e in vocabulary.items() if e.kind in kinds]
+            wanted = " or ".join(kinds)
             raise DataError(
-                f"{file}, {owner}, {field}: `{key}` {got}, expected {' or '.join(kinds)}.{nearest(key, allowed)}"
+                f"{file}, {owner}, {field}: `{key}` {got}, expected {wanted}.{nearest(key, allowed)}"
             )
 
 
@@ -366,6 +383,8 @@ def _strings(where: str, field: str, values: Any) -> tuple[str, ...]:
 
 def _get_list(file: str, field: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
     _known(file, body, ("specialty", "defaults", "conditions"))
+    if not isinstance(body.get("specialty"), str):
+        raise DataError(f"{file}: specialty is {body.get('specialty')!r}, expected a name.")
     values = body.get(field)
     if not isinstance(values, list) or not all(isinstance(v, dict) and "name" in v for v in values):
         raise DataError(f"{file}: {field} must be a list of mappings that have a name.")

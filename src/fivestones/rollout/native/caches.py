@@ -1,7 +1,7 @@
 """Key-value caches of the native sampler: the prompt once per lane, completions per member.
 
-A lane decodes one group: W members that share a prompt. Shapes: N lanes, W members, R = N * W rows, H key-value
-heads, Hq query heads, P prompt slots, C completion slots, D head size.
+A lane decodes one group: W members that share a prompt. Shapes: N lanes, W members, R = N * W rows, H
+key-value heads, Hq query heads, P prompt slots, C completion slots, D head size.
 """
 
 from __future__ import annotations

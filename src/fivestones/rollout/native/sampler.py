@@ -1,8 +1,9 @@
 """The in-process sampler: the policy's own weights, each prompt computed and stored once per group.
 
-Equal neighbouring prompts form a group and share a lane. Lanes are decoded together; a lane whose members have all
-finished takes the next group. A completion depends on its prompt and its seed only (one uniform a token from the
-seed's own stream, inverse distribution function over the full softmax), not on the batch around it.
+Equal neighbouring prompts form a group and share a lane. Lanes are decoded together; a lane whose members
+have all finished takes the next group. A completion depends on its prompt and its seed only (one uniform a
+token from the seed's own stream, inverse distribution function over the full softmax), not on the batch
+around it.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class NativeSampler:
         context: int = 1 << 30,
         on_done: Callable[[int], None] | None = None,
     ) -> None:
-        """model: prepared by `models.attention.install`; slots: rows decoded at once; on_done: finished so far."""
+        """model: prepared by `models.attention.install`; slots: rows decoded at once; on_done: finished so
+        far."""
         self.model, self.tokenizer, self.slots, self.context = model, tokenizer, slots, context
         self.ends = frozenset(ends)
         self.on_done = on_done
@@ -97,7 +99,9 @@ class NativeSampler:
                 _Member(i, np.random.Generator(np.random.Philox(seed)).random(generation.max_tokens))
                 for i, _, seed in same
             ]
-            groups += [_Group(prompt, members[i : i + self.slots]) for i in range(0, len(members), self.slots)]
+            groups += [
+                _Group(prompt, members[i : i + self.slots]) for i in range(0, len(members), self.slots)
+            ]
         return groups
 
     def _run(self, groups: list[_Group], generation: Generation) -> None:
@@ -105,7 +109,7 @@ class NativeSampler:
         lanes = min(len(groups), max(1, self.slots // width))
         caches = LaneCaches(lanes, width, max(len(g.prompt) for g in groups), generation.max_tokens)
         prefix_ids = _common_prefix([g.prompt for g in groups])
-        prefix = self._prefix(prefix_ids)
+        prefix = self._prefix(prefix_ids or groups[0].prompt[:1], len(prefix_ids))
         waiting = list(reversed(groups))
         running: list[_Group | None] = [None] * lanes
         finished = 0
@@ -145,11 +149,12 @@ class NativeSampler:
         hidden: Tensor = out.last_hidden_state
         return hidden
 
-    def _prefix(self, ids: tuple[int, ...]) -> KeyValues:
+    def _prefix(self, ids: tuple[int, ...], keep: int) -> KeyValues:
+        """Keys and values of the first `keep` of `ids`: with 0, empty ones."""
         layout = PackedLayout([(len(ids), ())]).capture()
         self._forward(torch.tensor([ids]), layout.position_ids(), layout)
         assert layout.captured is not None
-        return layout.captured
+        return {i: (k[:, :keep], v[:, :keep]) for i, (k, v) in layout.captured.items()}
 
     def _prefill(
         self,
@@ -168,7 +173,11 @@ class NativeSampler:
             rows[-1].append(lane)
         for lanes in rows:
             tails = [fresh[lane].prompt[shared:] for lane in lanes]
-            layout = TailLayout(prefix, shared, tuple(map(len, tails)))
+            layout: Any = (
+                TailLayout(prefix, shared, tuple(map(len, tails)))
+                if shared
+                else PackedLayout([(len(tail), ()) for tail in tails]).capture()
+            )
             hidden = self._forward(
                 torch.tensor([[t for tail in tails for t in tail]]), layout.position_ids(), layout
             )[0]
@@ -212,7 +221,9 @@ class NativeSampler:
             upto = mass.cumsum(-1)
             drawn = [m.uniforms[len(m.token_ids)] for m in members]
             u = torch.tensor(drawn, dtype=torch.float32, device=logits.device)[:, None] * upto[:, -1:]
-            tokens = torch.searchsorted(upto, u, right=True).clamp_(max=logits.shape[-1] - 1)
+            # a uniform that float32 rounds to 1 falls to the last token with any mass
+            below = torch.nextafter(upto[:, -1:], torch.zeros_like(u))
+            tokens = torch.searchsorted(upto, torch.minimum(u, below), right=True)
         logprobs = mass.gather(1, tokens).log()[:, 0]
         tokens = tokens[:, 0]
         for member, token, logprob in zip(members, tokens.tolist(), logprobs.tolist(), strict=True):
@@ -233,14 +244,16 @@ class NativeSampler:
         for s in generation.stop:
             text = text.split(s)[0]
         assert member.finish is not None
-        return Completion(text=text, token_ids=tuple(ids), logprobs=tuple(member.logprobs), finish=member.finish)
+        return Completion(
+            text=text, token_ids=tuple(ids), logprobs=tuple(member.logprobs), finish=member.finish
+        )
 
 
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """Longest prefix of all prompts that leaves each at least one token; at least the first token."""
+    """Longest prefix of all prompts that leaves each at least one token; () when there is none."""
     first, last = min(prompts), max(prompts)
     limit = min(len(p) for p in prompts) - 1
     n = 0
     while n < limit and first[n] == last[n]:
         n += 1
-    return first[: max(n, 1)]
+    return first[:n]

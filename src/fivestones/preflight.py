@@ -1,0 +1,177 @@
+"""Before any long work: do all prompts fit the model, and what does the longest sample cost on this
+machine?"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from fivestones.build import Job, load_rows, sample_rows
+from fivestones.errors import DataError
+from fivestones.recipe import Recipe
+from fivestones.rollout.native.sampler import NativeSampler
+from fivestones.runlog import RunDir
+from fivestones.stages import Stages, no_demonstrations
+from fivestones.train.warmup import demonstration, with_examples
+from fivestones.types import Completion, Sample, Task
+
+SAMPLED = 24  # rows of each split that stand for data that is not made yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompts:
+    train: int
+    left_out: int  # train tasks whose prompt is too long
+    tested: int
+    longest: int  # tokens, of the prompts that are used
+    room: int  # tokens of an answer
+    context: int  # tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """The longest prompts through rollout and update, measured."""
+
+    prompt: int  # tokens of the longest
+    prompts: int  # computed in the prefill, of that many tokens in all:
+    prompt_tokens: int
+    sequences: int  # decoded at once
+    new_tokens: int  # of all sequences
+    prefill_seconds: float
+    decode_seconds: float
+    update_tokens: int  # of one packed row
+    update_prompts: int
+    update_seconds: float
+    memory: int  # bytes at the peak: of the process, or of the GPU
+
+
+def check_prompts(stages: Stages) -> Prompts:
+    """Raises DataError when a test prompt and its answer do not fit the context (a train task is only left
+    out), or when no train task fits; UsageError when a contestant lacks what it needs."""
+    part = stages.recipe.evaluate
+    used, tasks = stages.train_tasks, stages.job.tasks("train")
+    longest = max(stages.prompt_tokens(t.prompt) for t in used)
+    if stages.recipe.warmup.kind == "references" or "imitation" in part.contestants:
+        _can_imitate(stages)
+    room = stages.context - stages.recipe.generation.max_tokens
+    shown = stages.examples(used) if "base_examples" in part.contestants else []
+    for dataset in stages.datasets:
+        for examples in ([], shown) if shown else ([],):
+            lengths = [stages.prompt_tokens(with_examples(t.prompt, examples)) for t in dataset.tasks]
+            longest = max([longest, *lengths])
+            _must_fit(stages, dataset.name, dataset.tasks, lengths, room, len(examples))
+    tested = sum(len(d.tasks) for d in stages.datasets)
+    return Prompts(
+        train=len(used),
+        left_out=len(tasks) - len(used),
+        tested=tested,
+        longest=longest,
+        room=stages.context - room,
+        context=stages.context,
+    )
+
+
+def _can_imitate(stages: Stages) -> None:
+    limit, env = stages.recipe.generation.max_tokens, stages.job.environment
+    references = [env.reference_text(task) for task in stages.references(stages.train_tasks)]
+    # the end token comes on top
+    if all(
+        len(stages.tokenizer(text, add_special_tokens=False)["input_ids"]) >= limit for text in references
+    ):
+        raise DataError(no_demonstrations(len(references), limit))
+
+
+def _must_fit(
+    stages: Stages, dataset: str, tasks: Sequence[Task], lengths: Sequence[int], room: int, examples: int
+) -> None:
+    long = [(task.id, n) for task, n in zip(tasks, lengths, strict=True) if n > room]
+    if not long:
+        return
+    first, tokens = long[0]
+    beside = f" with {examples} examples in the prompt (evaluate.examples)" if examples else ""
+    advice = (
+        "lower evaluate.examples or leave out the contestant base_examples" if examples else "shorten the row"
+    )
+    raise DataError(
+        f"{dataset}: {len(long)} of {len(tasks)} prompts are too long{beside}; the first is row `{first}` "
+        f"with {tokens} tokens; allowed: {room} (the context of {stages.context} less generation.max_tokens); "
+        f"{advice}"
+    )
+
+
+def stages_for(recipe: Recipe, run: Path | None = None) -> Stages:
+    """Stages that write nothing. run: take the data that is there; else rows like those to come are made."""
+    made = run is not None and (run / "data" / "test.parquet").is_file()
+    rows = load_rows(recipe, run / "data") if run and made else sample_rows(recipe, SAMPLED)
+    return Stages(Job(recipe, rows), RunDir(run or Path("-")), lambda done, total, text: None)
+
+
+def trial(stages: Stages) -> Trial:
+    """As many rollouts of the longest train prompts as are decoded at once, none of which ends early; then
+    one update on a packed row of them, as full as the token budget lets it be."""
+    recipe, generation = stages.recipe, stages.job.generation
+    policy = stages.policy(stages.base)
+    chat = stages.chat(policy.model)
+    ids = sorted((chat.prompt_ids(t.prompt) for t in stages.train_tasks), key=len, reverse=True)
+    size = recipe.rollout.group_size
+    groups = min(len(ids), recipe.train.tasks_per_step, max(1, recipe.rollout.slots // size))
+    prompts = [prompt for prompt in ids[:groups] for _ in range(size)]
+    # no token ends an answer
+    sampler = NativeSampler(
+        policy.model, stages.tokenizer, (), slots=recipe.rollout.slots, context=stages.context
+    )
+
+    def rolled(tokens: int) -> tuple[list[Completion], float]:
+        asked = replace(generation, max_tokens=tokens, stop=(), temperature=recipe.rollout.temperature)
+        began = time.perf_counter()
+        done = sampler.generate(prompts, asked, range(len(prompts)))
+        return done, time.perf_counter() - began
+
+    rolled(1)  # the first call of anything is slow
+    _, prefill = rolled(1)
+    done, rollout = rolled(generation.max_tokens)
+    samples = [demonstration("trial", p, c.token_ids) for p, c in zip(prompts, done, strict=True)]
+    row = _one_row(samples, recipe.train.token_budget)
+    policy.update([demonstration("trial", row[0].prompt_ids, row[0].completion_ids[:1])])
+    began = time.perf_counter()
+    tokens = int(policy.update(row)["update_tokens"])
+    update = time.perf_counter() - began
+    return Trial(
+        prompt=len(ids[0]),
+        prompts=groups,
+        prompt_tokens=sum(map(len, ids[:groups])),
+        sequences=min(len(prompts), recipe.rollout.slots),
+        new_tokens=len(prompts) * generation.max_tokens,
+        prefill_seconds=prefill,
+        decode_seconds=max(rollout - prefill, 1e-9),
+        update_tokens=tokens,
+        update_prompts=len({s.prompt_ids for s in row}),
+        update_seconds=update,
+        memory=_peak(),
+    )
+
+
+def _one_row(samples: Sequence[Sample], token_budget: int) -> list[Sample]:
+    """The first samples, as many as one packed row holds; at least one."""
+    row: list[Sample] = []
+    tokens = 0
+    for sample in samples:
+        shared = bool(row) and row[-1].prompt_ids == sample.prompt_ids
+        tokens += len(sample.completion_ids) + (0 if shared else len(sample.prompt_ids))
+        if row and tokens > token_budget:
+            break
+        row.append(sample)
+    return row
+
+
+def _peak() -> int:
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,55 @@
+"""What a training step leaves in the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from fivestones.train.samples import contrast
+from fivestones.types import Group
+
+
+def group_metrics(groups: Sequence[Group], min_contrast: float) -> dict[str, float]:
+    """Means over the known scores of a step; unscored ones are counted, not averaged."""
+    scores = [s for g in groups for s in g.scores]
+    rollouts = [r for g in groups for r in g.rollouts]
+    known = [s.reward for s in scores if s.reward is not None]
+    lengths = [sum(r.loss_mask) for r in rollouts]
+    names = sorted({name for s in scores for name in s.criteria})
+    # a failed gate is a real zero for every criterion
+    criteria = {
+        f"criteria/{name}": float(
+            np.mean([0.0 if s.failed else s.criteria[name] for s in scores if s.failed or name in s.criteria])
+        )
+        for name in names
+    }
+    return {
+        "reward_mean": float(np.mean(known)) if known else float("nan"),
+        "reward_std": float(np.std(known)) if known else float("nan"),
+        **criteria,
+        "gate_rate": 1.0 - sum(bool(s.failed) for s in scores) / len(scores),
+        "completion_tokens_mean": float(np.mean(lengths)),
+        "completion_tokens_max": float(max(lengths)),
+        "truncated": sum(r.finish == "length" for r in rollouts) / len(rollouts),
+        "zero_contrast_groups": float(sum(contrast(g) <= min_contrast for g in groups)),
+        "unscored": float(sum(s.reward is None for s in scores)),
+        "rollouts": float(len(rollouts)),
+    }
+
+
+def rollout_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    return [
+        {
+            "task_id": g.task.id,
+            "prompt": [asdict(m) for m in g.task.prompt],
+            "text": r.answer,
+            "finish": r.finish,
+            "tokens": len(r.completion_ids),
+            **asdict(s),
+        }
+        for g in groups
+        for r, s in zip(g.rollouts, g.scores, strict=True)
+    ]

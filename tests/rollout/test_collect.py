@@ -1,0 +1,112 @@
+"""Rollouts over several turns, with a scripted sampler and environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fivestones.protocols import Gate
+from fivestones.rollout.collect import collect
+from fivestones.types import Completion, Finish, Generation, Message, Task
+
+
+class Script:
+    """Answers by prompt length; notes what it was asked."""
+
+    def __init__(self, answers: Mapping[int, tuple[str, Finish]]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[list[tuple[int, ...]], list[int]]] = []
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], generation: Generation, seeds: Sequence[int]
+    ) -> list[Completion]:
+        self.asked.append(([tuple(p) for p in prompts], list(seeds)))
+        out = []
+        for prompt, seed in zip(prompts, seeds, strict=True):
+            text, finish = self.answers[len(prompt)]
+            out.append(
+                Completion(
+                    text=text,
+                    token_ids=tuple(range(50, 50 + len(text))),
+                    logprobs=(-float(seed),) * len(text),
+                    finish=finish,
+                )
+            )
+        return out
+
+    def sync(self, weights: Any, version: int) -> None: ...
+
+
+class Shop:
+    """Replies to `ask`; anything else ends the episode."""
+
+    gates: Mapping[str, Gate] = {}
+
+    def tasks(self, split: str) -> list[Task]:
+        return []
+
+    def reply(self, task: Task, messages: Sequence[Message]) -> Sequence[Message]:
+        return [Message("tool", "42")] if messages[-1].content == "ask" else ()
+
+
+class OneTokenAWord:
+    def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        return tuple(range(len(messages[-1].content)))
+
+    def reply_ids(self, messages: Sequence[Message], replies: Sequence[Message]) -> tuple[int, ...]:
+        assert messages[-1].role == "assistant"
+        return (90, 91)
+
+
+def task(name: str, prompt: str) -> Task:
+    return Task(id=name, prompt=(Message("user", prompt),), reference={}, cluster=name)
+
+
+def rolled(script: Script, tasks: Sequence[Task], max_turns: int, group_size: int = 2) -> Any:
+    return collect(
+        Shop(),  # type: ignore[arg-type]
+        tasks,
+        script,
+        OneTokenAWord(),
+        Generation(),
+        lambda task, member, turn: 100 * (task.id == "b") + 10 * member + turn,
+        group_size=group_size,
+        max_turns=max_turns,
+        version=3,
+    )
+
+
+def test_replies_are_masked_out_and_the_next_turn_sees_them() -> None:
+    script = Script({4: ("ask", "stop"), 2: ("bye", "stop"), 4 + 3 + 2: ("done", "stop")})
+    groups = rolled(script, [task("a", "wxyz"), task("b", "xy")], max_turns=3)
+    assert [t.id for t, _ in groups] == ["a", "b"]
+    long, other = groups[0][1]
+    assert long.completion_ids == (50, 51, 52, 90, 91, 50, 51, 52, 53)
+    assert long.loss_mask == (True,) * 3 + (False,) * 2 + (True,) * 4
+    assert long.logprobs == (0.0,) * 5 + (-1.0,) * 4
+    assert other.logprobs == (-10.0,) * 3 + (0.0,) * 2 + (-11.0,) * 4
+    assert [m.content for m in long.messages] == ["wxyz", "ask", "42", "done"]
+    assert long.answer == "done" and long.finish == "stop" and long.policy_version == 3
+    assert long.prompt_ids == (0, 1, 2, 3)
+    short = groups[1][1][0]
+    assert short.completion_ids == (50, 51, 52) and all(short.loss_mask)
+    # only the open chats go on, each with its whole history
+    assert [len(p) for p, _ in script.asked] == [4, 2]
+    assert script.asked[1][0] == [(0, 1, 2, 3, 50, 51, 52, 90, 91)] * 2
+    assert [seeds for _, seeds in script.asked] == [[0, 10, 100, 110], [1, 11]]
+
+
+def test_turns_run_out() -> None:
+    groups = rolled(Script({4: ("ask", "stop"), 9: ("ask", "stop")}), [task("a", "wxyz")], max_turns=2)
+    assert groups[0][1][0].finish == "turns"
+
+
+def test_a_truncated_answer_gets_no_reply() -> None:
+    script = Script({4: ("ask", "length")})
+    groups = rolled(script, [task("a", "wxyz")], max_turns=2)
+    assert groups[0][1][0].finish == "length" and len(script.asked) == 1
+
+
+def test_one_turn_and_a_group_of_one() -> None:
+    groups = rolled(Script({4: ("bye", "stop")}), [task("a", "wxyz")], max_turns=1, group_size=1)
+    assert len(groups[0][1]) == 1 and groups[0][1][0].finish == "stop"
