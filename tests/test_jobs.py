@@ -146,6 +146,7 @@ def test_each_kind_of_warm_up_runs(model: Path, tmp_path: Path, kind: str) -> No
     # a random model never passes the gate, and the tickets have references
     assert chosen == {"auto": "references"}.get(kind, kind)
     assert phases(run) == (["train"] if kind == "none" else ["warmup", "train"])
+    assert "NaN" not in (run.path / "metrics.jsonl").read_text()  # it is no JSON
 
 
 def test_lora_trains_and_is_merged(model: Path, tmp_path: Path) -> None:

@@ -141,8 +141,8 @@ def _same_recipe(recipe: Recipe, path: Path) -> None:
     if known != recipe:
         raise UsageError(
             f"--resume: {path} was started with another recipe ({digest(known)}, now {digest(recipe)}; they "
-            f"differ in {', '.join(_differences(known, recipe))}): resume with the same profile and overrides, or "
-            f"choose another --out; its own is {path / 'recipe.yaml'}"
+            f"differ in {', '.join(_differences(known, recipe))}): resume with the same profile and "
+            f"overrides, or choose another --out; its own is {path / 'recipe.yaml'}"
         )
 
 

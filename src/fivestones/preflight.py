@@ -100,8 +100,8 @@ def _must_fit(
     )
     raise DataError(
         f"{dataset}: {len(long)} of {len(tasks)} prompts are too long{beside}; the first is row `{first}` "
-        f"with {tokens} tokens; allowed: {room} (the context of {stages.context} less generation.max_tokens); "
-        f"{advice}"
+        f"with {tokens} tokens; allowed: {room} (the context of {stages.context} less generation.max_tokens)"
+        f"; {advice}"
     )
 
 

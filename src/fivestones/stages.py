@@ -23,6 +23,7 @@ from fivestones.evaluate.run import Dataset, evaluate_contestant
 from fivestones.models.allocator import keep_memory
 from fivestones.models.attention import install
 from fivestones.models.load import (
+    cast,
     compute_dtype,
     context_length,
     device_of,
@@ -85,7 +86,13 @@ class Stages:
         recipe = self.recipe
         gc.collect()  # a policy of an earlier stage is full of cycles (hooks), and large
         constant = recipe.train.tasks_per_step * recipe.rollout.group_size * recipe.generation.max_tokens
-        return TorchPolicy.from_folder(folder, recipe.model, recipe.train, loss_constant=float(constant))
+        return TorchPolicy.from_folder(
+            folder,
+            recipe.model,
+            recipe.train,
+            loss_constant=float(constant),
+            temperature=recipe.rollout.temperature,
+        )
 
     def prompt_tokens(self, prompt: Sequence[Message]) -> int:
         return len(Chat(self.tokenizer, (), self.recipe.generation.template).prompt_ids(prompt))
@@ -226,17 +233,17 @@ class Stages:
             best = winners(groups)
             plain = {t.id: chat.prompt_ids(t.prompt) for t in batch}
             samples = [demonstration(t.id, plain[t.id], r.completion_ids) for t, r in best]
-            loss = float("nan")
+            losses: list[float] = []
             for chunk in imitation_batches(samples, 1, part.batch, stream(self.recipe.seed, round_)):
-                loss = policy.imitate(chunk, part.lr)["loss"]
+                losses.append(policy.imitate(chunk, part.lr)["loss"])
             probe, _ = self.rollouts(batch[:PROBE_TASKS], sampler, chat, f"self-probe-{round_}", 2)
             rate = gate_rate(probe)
             policy.step = round_ + 1
             row = {
-                "loss": loss,
                 "gate_rate": rate,
                 "winners": len(best),
                 "scaffold_gate_rate": gate_rate(groups),
+                **({"loss": losses[-1]} if losses else {}),  # without winners nothing was imitated
             }
             self.run.append(self.run.metrics_path, {"step": round_ + 1, "phase": "warmup", **row})
             self.run.append(
@@ -344,7 +351,8 @@ class Stages:
         part = self.recipe.model
         model = load(folder).model
         device = device_of(part)
-        model.to(device=device, dtype=compute_dtype(part, device))
+        model.to(device)
+        cast(model, compute_dtype(part, device))
         install(model)
         chat = self.chat(model)
         sampler = self.sampler(model, self.recipe.evaluate.slots, chat)

@@ -22,9 +22,12 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from fivestones.errors import ModelError
 from fivestones.models.partial import grouped_attention
 
 NAME = "fivestones"
+# configuration of what is neither in `attend` nor in `chunked_logprobs`
+UNFIT = ("attn_logit_softcapping", "final_logit_softcapping", "logits_scaling", "logit_scale")
 
 
 class Layout(Protocol):
@@ -43,9 +46,12 @@ def attend(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     layout: Layout | None = None,
+    s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if s_aux is not None:
+        raise ModelError("models with attention sinks cannot be trained here")
     if layout is None:
         raise ValueError("a model prepared by `install` needs the keyword `layout`")
     out = layout.attend(module.layer_idx, query, key, value, scale, sliding_window)
@@ -57,6 +63,17 @@ AttentionMaskInterface.register(NAME, lambda *a, **k: None)  # a layout masks by
 
 
 def install(model: Any) -> None:
+    """Raises ModelError for a model whose logits or attention hold more than the engine computes."""
+    config, head = model.config.get_text_config(), model.get_output_embeddings()
+    unfit = [
+        f"{name} {getattr(config, name)}" for name in UNFIT if getattr(config, name, None) not in (None, 1)
+    ]
+    if getattr(head, "bias", None) is not None:
+        unfit.append("a bias of the output head")
+    if unfit:
+        raise ModelError(
+            f"models of type `{config.model_type}` with {', '.join(unfit)} cannot be trained here"
+        )
     model.set_attn_implementation(NAME)
 
 

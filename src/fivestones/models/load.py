@@ -61,6 +61,13 @@ def compute_dtype(part: ModelPart, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def cast(model: Any, dtype: torch.dtype) -> None:
+    """Parameters to `dtype` in place; buffers stay as they are: rotary frequencies in bfloat16 (`model.to(dtype)`)
+    turn distant positions by up to a radian. Loading in that dtype leaves them in float32 too."""
+    for param in model.parameters():
+        param.data = param.data.to(dtype)
+
+
 def model_folder(part: ModelPart) -> Path:
     """The local folder in Hugging Face layout behind `model.source`; converts a GGUF on first use."""
     if part.source in EMBEDDED:
@@ -85,7 +92,7 @@ def model_folder(part: ModelPart) -> Path:
 def load_tokenizer(folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as e:
+    except Exception as e:  # a damaged tokenizer.json raises a bare Exception
         raise ModelError(f"{folder}: the tokenizer could not be read ({_first_line(e)})") from e
     if tokenizer.chat_template is None:
         raise ModelError(f"{folder}: the tokenizer has no chat template; use an instruction-tuned model")
@@ -97,11 +104,17 @@ def load(folder: Path) -> Loaded:
     _check_folder(folder)
     tokenizer = load_tokenizer(folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except Exception as e:  # safetensors, json and transformers raise unrelated types for a damaged folder
         raise ModelError(f"{folder}: the model could not be read ({_first_line(e)})") from e
+    if missing := sorted(info["missing_keys"]):  # transformers would start them at random
+        raise ModelError(f"{folder}: the weights lack {len(missing)} tensors, first `{missing[0]}`")
     return Loaded(model.eval(), tokenizer, folder)
 
 
@@ -167,7 +180,9 @@ def _from_gguf(path: Path) -> Path:
         except OSError:
             if not folder.is_dir():  # another process was first: its result is the same
                 raise
-    except (ValueError, KeyError, ImportError, RuntimeError) as e:
+    except OSError:  # of the disk, not of the file's content
+        raise
+    except Exception as e:  # a damaged file raises whatever its bytes lead to
         raise ModelError(f"{path}: this GGUF could not be converted ({_first_line(e)})") from e
     finally:
         shutil.rmtree(work, ignore_errors=True)

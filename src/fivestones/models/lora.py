@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,13 +13,24 @@ ADAPTER = "default"
 
 
 def add_lora(model: Any, rank: int, alpha: float) -> None:
-    """Adapters on all linear layers but the head; everything else is frozen."""
+    """Adapters on all linear layers but the head; everything else is frozen. The same start in every process: a
+    resumed run may have to build it again."""
     from peft import LoraConfig, inject_adapter_in_model
 
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,  # type: ignore[arg-type] # any number works
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
     inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+    generator = torch.Generator().manual_seed(0)
     for name, param in model.named_parameters():
         param.requires_grad_("lora_" in name)
+        if "lora_A" in name:  # PEFT's own initialisation, from a generator of ours
+            start = torch.empty(param.shape)
+            torch.nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=generator)
+            param.data.copy_(start)
 
 
 @torch.no_grad()

@@ -67,8 +67,8 @@ class _Grouped(torch.autograd.Function):
         out_own = out_o.transpose(0, 1).flatten(1, 2)[:, flat]  # [Hq, N, D]
         lse_prompt = lse_p.reshape(heads, -1)
         lse = torch.logaddexp(lse_prompt, lse_own)
-        out = out_p.reshape(heads, -1, d) * (lse_prompt - lse).exp()[..., None]
-        out: Tensor = (out + out_own * (lse_own - lse).exp()[..., None]).to(q.dtype)
+        out: Tensor = out_p.reshape(heads, -1, d) * (lse_prompt - lse).exp()[..., None]
+        out = (out + out_own * (lse_own - lse).exp()[..., None]).to(q.dtype)
         ctx.save_for_backward(q, kp, vp, qo, ko, vo, flat, out, lse)
         ctx.scale = scale
         return out
@@ -85,7 +85,8 @@ class _Grouped(torch.autograd.Function):
             weight."""
             grid = x.new_full((heads, g * width, *x.shape[2:]), fill)
             grid[:, flat] = x
-            return grid.unflatten(1, (g, width)).transpose(0, 1)
+            padded: Tensor = grid.unflatten(1, (g, width)).transpose(0, 1)
+            return padded
 
         folded = grad.reshape(q.shape), lse.reshape(q.shape[:-1]), delta.reshape(q.shape[:-1])
         shared = _backward(q, kp, vp, *folded, ctx.scale, causal=False)

@@ -78,7 +78,9 @@ class Chat:
             content = messages[int(index)].content
             found = next((c for c in (content, content.strip()) if text.startswith(c + fixed, at)), None)
             if found is None:
-                raise DataError(f"a message holds special tokens, and the chat template rewrites it: {content[:80]!r}")
+                raise DataError(
+                    f"a message holds special tokens, and the chat template rewrites it: {content[:80]!r}"
+                )
             out += self.tokenizer(found, add_special_tokens=False, split_special_tokens=True)["input_ids"]
             out += self.tokenizer(fixed, add_special_tokens=False)["input_ids"]
             at += len(found) + len(fixed)

@@ -123,7 +123,9 @@ def _named(criteria: Sequence[CriterionPart]) -> dict[str, CriterionPart]:
         for p in criteria
     }
     if len(named) < len(criteria):
-        raise UsageError(f"the rubric judges a field twice in the same way; fields: {', '.join(p.field for p in criteria)}")
+        raise UsageError(
+            f"the rubric judges a field twice in the same way; fields: {', '.join(p.field for p in criteria)}"
+        )
     return named
 
 

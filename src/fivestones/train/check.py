@@ -12,7 +12,7 @@ from fivestones.train.logprobs import chunked_logprobs
 from fivestones.train.pack import Row
 
 
-def dense_logprobs(model: Any, row: Row) -> tuple[Tensor, Tensor]:
+def dense_logprobs(model: Any, row: Row, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Log-probs and entropies [T], one ordinary causal sequence (prompt + completion) at a time."""
     device = row.input_ids.device if model.device is None else model.device
     head = model.get_output_embeddings().weight
@@ -30,7 +30,7 @@ def dense_logprobs(model: Any, row: Row) -> tuple[Tensor, Tensor]:
                 use_cache=False,
             )
             hidden = out.last_hidden_state[0, segment.prompt - 1 : -1]
-            lp, entropy = chunked_logprobs(hidden, head, ids[segment.prompt :])
+            lp, entropy = chunked_logprobs(hidden, head, ids[segment.prompt :], temperature)
             logprobs.append(lp)
             entropies.append(entropy)
             at += length

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fivestones.errors import ModelError
+from fivestones.models.load import cast
 
 
 class Masters:
@@ -23,7 +24,7 @@ class Masters:
         self.names = [n for n, p in model.named_parameters() if p.requires_grad]
         full = {n: p.detach() for n, p in model.named_parameters()}
         self.copies = {n: full[n].clone() for n in self.names} if dtype != torch.float32 else {}
-        model.to(dtype)
+        cast(model, dtype)
         self.params = dict(model.named_parameters())
         self.masters = {n: self.copies.get(n, self.params[n].data) for n in self.names}
         self.grads: dict[str, Tensor] = {}

@@ -46,11 +46,20 @@ class _Sums:
 class TorchPolicy:
     """Full fine-tuning or LoRA; computes in `model.dtype`, keeps float32 masters."""
 
-    def __init__(self, loaded: Loaded, part: ModelPart, train: TrainPart, *, loss_constant: float) -> None:
-        """loss_constant: what the token-sum loss is divided by (Dr. GRPO, arXiv 2503.20783)."""
+    def __init__(
+        self,
+        loaded: Loaded,
+        part: ModelPart,
+        train: TrainPart,
+        *,
+        loss_constant: float,
+        temperature: float = 1.0,
+    ) -> None:
+        """loss_constant: what the token-sum loss is divided by (Dr. GRPO, arXiv 2503.20783); temperature: of the
+        sampler whose rollouts `update` learns from."""
         self.step = 0
         self.tokenizer = loaded.tokenizer
-        self.train_part, self.loss_constant = train, loss_constant
+        self.train_part, self.loss_constant, self.temperature = train, loss_constant, temperature
         self.model = loaded.model
         self.device = device_of(part)
         self.dtype = compute_dtype(part, self.device)
@@ -68,9 +77,15 @@ class TorchPolicy:
 
     @classmethod
     def from_folder(
-        cls, folder: Path, part: ModelPart, train: TrainPart, *, loss_constant: float
+        cls,
+        folder: Path,
+        part: ModelPart,
+        train: TrainPart,
+        *,
+        loss_constant: float,
+        temperature: float = 1.0,
     ) -> TorchPolicy:
-        return cls(load(folder), part, train, loss_constant=loss_constant)
+        return cls(load(folder), part, train, loss_constant=loss_constant, temperature=temperature)
 
     def weights(self) -> Any:
         return self.model
@@ -97,14 +112,14 @@ class TorchPolicy:
             sums.mismatch += float(k3(old, logprobs.detach())[mask].sum())
             if self._reference is not None:
                 with torch.no_grad():
-                    reference = self._logprobs(self._reference, row)[0]
+                    reference = self._logprobs(self._reference, row, self.temperature)[0]
                 penalty = k3(logprobs, reference)
                 sums.kl += float(penalty.detach()[mask].sum())
                 loss = loss + part.kl * penalty
             return loss
 
         rows = pack(samples, part.token_budget)
-        loss = self._accumulate(rows, token_loss, self.loss_constant)
+        loss = self._accumulate(rows, token_loss, self.loss_constant, self.temperature)
         lr = part.lr * min(1.0, (self.step + 1) / max(part.warmup_steps, 1))
         norm = self.masters.step(lr, part.grad_clip)
         self.step += 1
@@ -129,24 +144,26 @@ class TorchPolicy:
         norm = self.masters.step(lr, self.train_part.grad_clip)
         return {"loss": loss, "grad_norm": norm, "lr": lr}
 
-    def _accumulate(self, rows: Sequence[Row], token_loss: TokenLoss, constant: float) -> float:
+    def _accumulate(
+        self, rows: Sequence[Row], token_loss: TokenLoss, constant: float, temperature: float = 1.0
+    ) -> float:
         """Backward over all rows of (sum of the sampled tokens' losses) / constant; returns its value."""
         self.model.train()
         if not self._checked and rows:
             self._check(rows[-1])
         total = 0.0
         for row in rows:
-            logprobs, entropy = self._logprobs(self.model, row)
+            logprobs, entropy = self._logprobs(self.model, row, temperature)
             mask = row.loss_mask.to(logprobs.device)
             loss = (token_loss(row, logprobs, entropy) * mask).sum() / constant
             loss.backward()
             total += float(loss.detach())
         return total
 
-    def _logprobs(self, model: Any, row: Row) -> tuple[Tensor, Tensor]:
+    def _logprobs(self, model: Any, row: Row, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Log-probs and entropies [T] of the row's completion tokens."""
         if self.dense:
-            return dense_logprobs(model, row)
+            return dense_logprobs(model, row, temperature)
         out = model.get_decoder()(
             input_ids=row.input_ids.to(self.device),
             position_ids=row.layout.position_ids().to(self.device),
@@ -154,7 +171,8 @@ class TorchPolicy:
             use_cache=False,
         )
         hidden = out.last_hidden_state[0, row.predicting.to(self.device)]
-        return chunked_logprobs(hidden, model.get_output_embeddings().weight, row.targets.to(self.device))
+        head = model.get_output_embeddings().weight
+        return chunked_logprobs(hidden, head, row.targets.to(self.device), temperature)
 
     def _check(self, row: Row) -> None:
         """On the first step: shared must equal dense, else fall back to dense."""

@@ -21,7 +21,8 @@ def length_penalty(tokens: int, limit: int, soft: float, size: float) -> float:
 def contrast(group: Group) -> float:
     """Standard deviation of the known rewards of a group."""
     known = [s.reward for s in group.scores if s.reward is not None]
-    return float(np.std(known)) if len(known) > 1 else 0.0
+    # equal rewards have no contrast, whatever their mean rounds to
+    return float(np.std(known)) if len(set(known)) > 1 else 0.0
 
 
 def to_samples(groups: Sequence[Group], part: TrainPart, max_tokens: int) -> list[Sample]:

@@ -21,9 +21,10 @@ def tasks_at(tasks: Sequence[Task], per_step: int, seed: int, step: int, extra: 
     """`extra` 0: the next tasks of a walk through shuffled epochs; above: others, drawn for a refill."""
     n = len(tasks)
     if extra:
-        order = np.random.default_rng(stream(seed, "refill", step, extra)).permutation(n)
+        order = np.random.default_rng(stream(seed, "refill", step)).permutation(n)
         taken = {t.id for t in tasks_at(tasks, per_step, seed, step, 0)}
-        return [tasks[i] for i in order if tasks[i].id not in taken][:per_step]
+        others = [tasks[i] for i in order if tasks[i].id not in taken]
+        return others[(extra - 1) * per_step : extra * per_step]
     out = []
     for i in range(step * per_step, (step + 1) * per_step):
         order = np.random.default_rng(stream(seed, "epoch", i // n)).permutation(n)
