@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import FAMILIES, WINDOW, model, sample
 from torch import Tensor
 
 from fivestones.models.attention import PackedLayout, install
@@ -20,6 +19,7 @@ from fivestones.train.check import dense_logprobs
 from fivestones.train.logprobs import chunked_logprobs
 from fivestones.train.pack import Row, pack
 from fivestones.types import Sample
+from tiny import FAMILIES, WINDOW, model, sample
 
 # (prompt length, completion lengths): prompts longer and shorter than the window, completions of one token
 GROUPS = ((23, (5, 1, 9)), (4, (12,)), (17, (3, 3)), (1, (2, 6)))

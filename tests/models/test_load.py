@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
+import tiny
 from fivestones.errors import ModelError, UsageError
 from fivestones.models.attention import install
 from fivestones.models.load import cast, compute_dtype, end_tokens, load, model_folder
@@ -90,7 +90,9 @@ def test_a_tensor_that_is_missing_or_misshapen_is_an_error(folder: Path) -> None
     save_file({n: w for n, w in weights.items() if n != name}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=r"lack 1 tensors.*layers\.1\.mlp\.up_proj"):
         load(folder)
-    save_file({**weights, name: weights[name][:3].contiguous()}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {**weights, name: weights[name][:3].contiguous()}, folder / "model.safetensors", {"format": "pt"}
+    )
     with pytest.raises(ModelError, match="could not be read"):
         load(folder)
 
@@ -238,6 +240,8 @@ def test_the_embedded_model_converts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     got = load(model_folder(ModelPart()))
     assert got.model.config.model_type == "llama"
     chat = [{"role": "user", "content": "What is the capital of France?"}]
-    ids = got.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+    ids = got.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt")[
+        "input_ids"
+    ]
     out = got.model.generate(ids, max_new_tokens=12, do_sample=False)
     assert "Paris" in got.tokenizer.decode(out[0, ids.shape[1] :])

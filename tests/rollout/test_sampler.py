@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import FAMILIES, VOCABULARY, WINDOW, model, sample, tokenizer
 
 from fivestones.errors import DataError
 from fivestones.models.attention import install
@@ -17,11 +16,14 @@ from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.train.check import dense_logprobs
 from fivestones.train.pack import pack
 from fivestones.types import Completion, Generation
+from tiny import FAMILIES, VOCABULARY, WINDOW, model, sample, tokenizer
 
 END = 258
 
 
-def prompts(lengths: Sequence[int], seed: int = 0, prefix: Sequence[int] = (7, 9, 11)) -> list[tuple[int, ...]]:
+def prompts(
+    lengths: Sequence[int], seed: int = 0, prefix: Sequence[int] = (7, 9, 11)
+) -> list[tuple[int, ...]]:
     rng = np.random.default_rng(seed)
     return [(*prefix, *rng.integers(0, 256, n).tolist()) for n in lengths]
 
@@ -200,11 +202,15 @@ def test_both_decode_attentions_equal_the_definition(window: int | None) -> None
     k, v = draw(lanes * members, heads, 1, d), draw(lanes * members, heads, 1, d)
     positions = caches.begin_step()
     got = caches.attend(0, q, k, v, 0.3, window)
-    assert positions[:, 0].tolist() == [p + s for p, s in zip(lengths, steps, strict=True) for _ in range(members)]
+    assert positions[:, 0].tolist() == [
+        p + s for p, s in zip(lengths, steps, strict=True) for _ in range(members)
+    ]
 
     for row in range(lanes * members):
         lane = row // members
-        keys = torch.cat([caches.prompt[0][0][lane, :, : lengths[lane]], caches.own[0][0][row, :, : steps[lane] + 1]], 1)
+        keys = torch.cat(
+            [caches.prompt[0][0][lane, :, : lengths[lane]], caches.own[0][0][row, :, : steps[lane] + 1]], 1
+        )
         values = torch.cat(
             [caches.prompt[0][1][lane, :, : lengths[lane]], caches.own[0][1][row, :, : steps[lane] + 1]], 1
         )

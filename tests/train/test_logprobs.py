@@ -46,7 +46,9 @@ def test_golden() -> None:
     got, entropy = chunked_logprobs(hidden, head, torch.tensor([0, 2]))
     z = math.log(math.e + 2), math.log(math.exp(2) + 2)
     assert got.tolist() == pytest.approx([1 - z[0], -z[1]], abs=1e-6)
-    assert entropy.tolist() == pytest.approx([z[0] - math.e / (math.e + 2), z[1] - 2 * math.exp(2 - z[1])], abs=1e-6)
+    assert entropy.tolist() == pytest.approx(
+        [z[0] - math.e / (math.e + 2), z[1] - 2 * math.exp(2 - z[1])], abs=1e-6
+    )
 
 
 def test_large_logits_do_not_overflow() -> None:

@@ -18,7 +18,7 @@ def one(ratio: float, advantage: float) -> tuple[float, bool, float]:
     )
     loss.sum().backward()
     assert lp.grad is not None
-    return float(loss), bool(clipped), float(lp.grad)
+    return float(loss.detach()), bool(clipped), float(lp.grad)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import sample
 
 from fivestones.train.pack import Row, pack
 from fivestones.types import Sample
+from tiny import sample
 
 Found = tuple[tuple[int, ...], tuple[int, ...], tuple[bool, ...], tuple[float, ...], tuple[float, ...]]
 
@@ -59,7 +59,9 @@ def drawn(groups: Sequence[tuple[int, Sequence[int]]]) -> list[Sample]:
         prompt = [i, *torch.randint(9, (p,), generator=g).tolist()]
         for n in lengths:
             mask = [*(torch.rand(n - 1, generator=g) > 0.3).tolist(), True]
-            out.append(sample(prompt, torch.randint(9, (n,), generator=g).tolist(), advantage=float(i), mask=mask))
+            out.append(
+                sample(prompt, torch.randint(9, (n,), generator=g).tolist(), advantage=float(i), mask=mask)
+            )
     return out
 
 

@@ -62,8 +62,8 @@ def compute_dtype(part: ModelPart, device: torch.device) -> torch.dtype:
 
 
 def cast(model: Any, dtype: torch.dtype) -> None:
-    """Parameters to `dtype` in place; buffers stay as they are: rotary frequencies in bfloat16 (`model.to(dtype)`)
-    turn distant positions by up to a radian. Loading in that dtype leaves them in float32 too."""
+    """Parameters to `dtype` in place; buffers stay as they are. In bfloat16, as `model.to(dtype)` would have them,
+    rotary frequencies turn distant positions by up to a radian; loading in that dtype keeps them float32."""
     for param in model.parameters():
         param.data = param.data.to(dtype)
 
@@ -104,7 +104,8 @@ def load(folder: Path) -> Loaded:
     _check_folder(folder)
     tokenizer = load_tokenizer(folder)
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        read: Any = AutoModelForCausalLM.from_pretrained
+        model, info = read(
             folder,
             dtype=torch.float32,
             local_files_only=True,

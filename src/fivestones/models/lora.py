@@ -13,8 +13,8 @@ ADAPTER = "default"
 
 
 def add_lora(model: Any, rank: int, alpha: float) -> None:
-    """Adapters on all linear layers but the head; everything else is frozen. The same start in every process: a
-    resumed run may have to build it again."""
+    """Adapters on all linear layers but the head; everything else is frozen. The same start in every process:
+    a resumed run may have to build it again."""
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -55,8 +56,8 @@ class TorchPolicy:
         loss_constant: float,
         temperature: float = 1.0,
     ) -> None:
-        """loss_constant: what the token-sum loss is divided by (Dr. GRPO, arXiv 2503.20783); temperature: of the
-        sampler whose rollouts `update` learns from."""
+        """loss_constant: what the token-sum loss is divided by (Dr. GRPO, arXiv 2503.20783);
+        temperature: of the sampler whose rollouts `update` learns from."""
         self.step = 0
         self.tokenizer = loaded.tokenizer
         self.train_part, self.loss_constant, self.temperature = train, loss_constant, temperature
@@ -223,7 +224,7 @@ class TorchPolicy:
             weights = load_file(trainer / "adapter.safetensors" if self.lora else path / "model.safetensors")
             moments = load_file(trainer / "optimizer.safetensors")
             step = json.loads((trainer / "state.json").read_text())["step"]
-        except (OSError, ValueError, KeyError) as e:
+        except (OSError, ValueError, KeyError, SafetensorError) as e:
             raise ModelError(f"{path}: the checkpoint could not be read ({e})") from e
         missing = sorted(set(self.masters.names) - set(weights))
         if missing:
