@@ -154,7 +154,7 @@ def test_models_with_more_than_the_engine_computes_are_refused() -> None:
             head_dim=8,
         )
     )
-    with pytest.raises(ModelError, match="gemma2.*softcapping"):
+    with pytest.raises(ModelError, match=r"gemma2.*softcapping"):
         install(capped)
 
 

@@ -235,7 +235,7 @@ def test_both_decode_attentions_equal_the_definition(window: int | None) -> None
 def test_a_prompt_past_the_context_is_an_error() -> None:
     sampler = sampler_of(model(), context=20)
     run(sampler, prompts([7]), 1, max_tokens=10)  # 10 + 10 just fit
-    with pytest.raises(DataError, match="11 tokens and 10 new tokens.*context of 20"):
+    with pytest.raises(DataError, match=r"11 tokens and 10 new tokens.*context of 20"):
         run(sampler, prompts([8]), 1, max_tokens=10)
 
 

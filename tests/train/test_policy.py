@@ -254,7 +254,7 @@ def test_damaged_checkpoints(tmp_path: Path) -> None:
 
 
 def test_a_disagreement_falls_back_to_dense(caplog: pytest.LogCaptureFixture) -> None:
-    """A layer that mixes neighbouring positions is wrong on a packed row; the check of the first step sees it."""
+    """A layer that mixes neighbouring positions is wrong on a packed row: the first step's check sees it."""
     p, honest = policy(), policy()
     for q in (p, honest):
         layer = q.model.model.layers[0].mlp

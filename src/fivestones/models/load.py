@@ -62,8 +62,8 @@ def compute_dtype(part: ModelPart, device: torch.device) -> torch.dtype:
 
 
 def cast(model: Any, dtype: torch.dtype) -> None:
-    """Parameters to `dtype` in place; buffers stay as they are. In bfloat16, as `model.to(dtype)` would have them,
-    rotary frequencies turn distant positions by up to a radian; loading in that dtype keeps them float32."""
+    """Parameters to `dtype` in place; buffers stay as they are: in bfloat16, as `model.to(dtype)` leaves them,
+    rotary frequencies turn distant positions by up to a radian. Loading in that dtype keeps them too."""
     for param in model.parameters():
         param.data = param.data.to(dtype)
 
