@@ -87,7 +87,7 @@ def test_each_step_syncs_rolls_out_and_updates() -> None:
 
 
 def test_a_resumed_loop_starts_at_the_policys_step() -> None:
-    _policy, sampler, asked, _ = looped({}, start=2, steps=4)
+    _, sampler, asked, _ = looped({}, start=2, steps=4)
     assert [v for _, v in sampler.synced] == [2, 3] == [step for step, _ in asked]
     assert looped({}, start=4, steps=4)[0].updates == []
 

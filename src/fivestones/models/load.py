@@ -62,8 +62,8 @@ def compute_dtype(part: ModelPart, device: torch.device) -> torch.dtype:
 
 
 def cast(model: Any, dtype: torch.dtype) -> None:
-    """Parameters to `dtype` in place; buffers stay as they are: in bfloat16, as `model.to(dtype)` leaves them,
-    rotary frequencies turn distant positions by up to a radian. Loading in that dtype keeps them too."""
+    """Parameters to `dtype` in place; buffers stay as they are: as `model.to(dtype)` leaves them, in bfloat16,
+    Rotary frequencies in bfloat16 (`model.to(dtype)`) would turn distant positions by a radian and more."""
     for param in model.parameters():
         param.data = param.data.to(dtype)
 
