@@ -62,8 +62,10 @@ def compute_dtype(part: ModelPart, device: torch.device) -> torch.dtype:
 
 
 def cast(model: Any, dtype: torch.dtype) -> None:
-    """Parameters to `dtype` in place; buffers stay as they are: as `model.to(dtype)` leaves them, in bfloat16,
-    Rotary frequencies in bfloat16 (`model.to(dtype)`) would turn distant positions by a radian and more."""
+    """Parameters to `dtype` in place; buffers stay as they are.
+
+    Rotary frequencies in bfloat16 (`model.to(dtype)`) would turn distant positions by a radian and more.
+    """
     for param in model.parameters():
         param.data = param.data.to(dtype)
 
