@@ -1,10 +1,11 @@
-"""Keep freed memory in the process: on Linux, glibc returns every large tensor to the kernel and page-faults
-it in again, which took more than half of a CPU update (docs/experiments.md)."""
+"""Keep freed memory in the process within a step: on Linux, glibc returns every large tensor to the kernel and
+faults it in again page by page (docs/experiments.md)."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from functools import cache
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST = 32 << 20  # bytes: glibc accepts no higher threshold; above it, blocks still come and go one by one
@@ -12,11 +13,24 @@ _LARGEST = 32 << 20  # bytes: glibc accepts no higher threshold; above it, block
 
 def keep_memory() -> bool:
     """True when the C library took the settings; other platforms are left as they are."""
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # not glibc
-        return False
+    libc = _glibc()
     settings = ((_M_MMAP_THRESHOLD, _LARGEST), (_M_TRIM_THRESHOLD, 2**31 - 1))
-    return all([mallopt(key, value) == 1 for key, value in settings])
+    return libc is not None and all([libc.mallopt(key, value) == 1 for key, value in settings])
+
+
+def release_memory() -> None:
+    """Give free pages back, once a step: kept for ever, blocks of many sizes would leave ever more holes."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
+    except OSError:  # not glibc
+        return None

@@ -40,12 +40,16 @@ class Masters:
         )
 
     def _collect(self, name: str) -> Any:
+        grads = (
+            self.grads
+        )  # not `self`: a hook that holds its parameter's owner would keep both alive for ever
+
         def hook(param: Tensor) -> None:
             assert param.grad is not None
-            if name in self.grads:
-                self.grads[name] += param.grad
+            if name in grads:
+                grads[name] += param.grad
             else:
-                self.grads[name] = param.grad.float()
+                grads[name] = param.grad.float()
             param.grad = None
 
         return hook
@@ -68,7 +72,7 @@ class Masters:
             group["lr"] = lr
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.grads = {}
+        self.grads.clear()
         self._round()
         return norm
 

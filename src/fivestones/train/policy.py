@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fivestones.errors import ModelError
+from fivestones.models.allocator import release_memory
 from fivestones.models.attention import install
 from fivestones.models.load import Loaded, compute_dtype, device_of, load
 from fivestones.models.lora import add_lora, merged_state
@@ -123,6 +124,7 @@ class TorchPolicy:
         loss = self._accumulate(rows, token_loss, self.loss_constant, self.temperature)
         lr = part.lr * min(1.0, (self.step + 1) / max(part.warmup_steps, 1))
         norm = self.masters.step(lr, part.grad_clip)
+        release_memory()
         self.step += 1
         n = max(sums.tokens, 1)
         metrics = {
@@ -143,6 +145,7 @@ class TorchPolicy:
         rows = pack(samples, self.train_part.token_budget)
         loss = self._accumulate(rows, lambda row, logprobs, entropy: -logprobs, tokens)
         norm = self.masters.step(lr, self.train_part.grad_clip)
+        release_memory()
         return {"loss": loss, "grad_norm": norm, "lr": lr}
 
     def _accumulate(
