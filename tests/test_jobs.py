@@ -121,7 +121,7 @@ def test_a_job_without_code_runs_from_its_rows_to_its_report(model: Path, tmp_pa
     )
     check_summary(run, CONTESTANTS, ["category", "priority", "summary"], 4.0)
     assert run.summary["contestants"]["trained"]["strict"]["n"] == 4
-    assert phases(run) == ["warmup", "imitation", "train"]
+    assert phases(run) == ["warmup", "train", "imitation"]
     assert {text.split(":")[0] for _, _, text in told} >= {"warmup", "imitation", "train"}
     assert all(done <= total for done, total, _ in told)
 
@@ -181,10 +181,12 @@ def test_clinical_notes_run_with_real_cases_beside_them(model: Path, tmp_path: P
     run = fivestones.run("soap", job, out=tmp_path / "run")
     check_summary(run, CONTESTANTS, ["S", "O", "A", "P"], 5.0)
     assert run.summary["contestants"]["trained"]["total"]["n"] == 3
-    assert run.summary["extra"]["clinic"]["contestants"]["trained"]["total"]["n"] == 2
+    clinic = run.summary["extra"]["clinic"]["contestants"]["trained"]
+    assert clinic["total"]["n"] == 2
+    assert list(clinic["sections"]) == ["note"]  # a clinician's note is judged as one text
     for name in ("train.parquet", "test.parquet", "certificate.json"):
         assert (run.path / "data" / name).is_file()
-    assert phases(run) == ["warmup", "imitation", "train"]
+    assert phases(run) == ["warmup", "train", "imitation"]
 
 
 @pytest.mark.parametrize("lacking", ["dialogue", "note"])

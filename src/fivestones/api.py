@@ -199,9 +199,9 @@ def _trained(stages: Stages) -> dict[str, Path]:
     """Contestant -> model folder."""
     warm = stages.warmup()
     folders = {"base": stages.base, "base_examples": stages.base}
+    folders["trained"] = stages.grpo(warm)
     if "imitation" in stages.recipe.evaluate.contestants:
         folders["imitation"] = stages.imitation(warm)
-    folders["trained"] = stages.grpo(warm)
     return folders
 
 
@@ -221,6 +221,7 @@ def _evaluated(stages: Stages) -> None:
         max_score=stages.job.max_reward,
         max_unscored=part.max_unscored,
         sections=stages.job.criteria,
+        extra_sections={d.name: d.criteria for d in stages.datasets},
         held_out={"style": held_out} if held_out else None,
     )
     contract = {"generation": stages.job.generation.digest, "recipe": digest(recipe), "decoding": "greedy"}

@@ -171,7 +171,9 @@ class Job:
     def test_set(self) -> Dataset:
         tasks = self.tasks("test")
         limit = self.recipe.evaluate.tasks
-        return Dataset("test", tasks[:limit] if limit else tasks, self.scorer, self.environment.lenient)
+        return Dataset(
+            "test", tasks[:limit] if limit else tasks, self.scorer, self.environment.lenient, self.criteria
+        )
 
     def extra_set(self, name: str, path: Path) -> Dataset:
         """Real cases: for clinical notes a dialogue and a free-text note, scored as one text; for any other
@@ -182,7 +184,7 @@ class Job:
             if spec is None:
                 raise UsageError("evaluate.extra works with the environments `soap` and `structured`")
             real = StructuredEnvironment(spec, {"test": read_rows(path)}, {"test": str(path)})
-            return Dataset(name, list(real.tasks("test")), self.scorer, env.lenient)
+            return Dataset(name, list(real.tasks("test")), self.scorer, env.lenient, self.criteria)
         rows = read_rows(path, ("dialogue",))
         column = next((c for c in NOTE_COLUMNS if c in rows[0]), None)
         if column is None:
@@ -194,7 +196,7 @@ class Job:
             replace(t, reference={"source": t.reference["source"], "output": {"note": str(r[column])}})
             for t, r in zip(bare.tasks("test"), rows, strict=True)
         ]
-        return Dataset(name, tasks, self._whole_note_scorer(), env.lenient)
+        return Dataset(name, tasks, self._whole_note_scorer(), env.lenient, ("note",))
 
     def _whole_note_scorer(self) -> Scorer:
         """Clinicians' notes have other sections than S, O, A, P: the output is judged as one text, in points

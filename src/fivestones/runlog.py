@@ -130,15 +130,10 @@ class RunDir:
             f.flush()
 
     def rewind(self, phase: str, step: int) -> None:
-        """Forget what was logged for `phase` from `step` on (and all later phases): a resume repeats it."""
-        order = ["warmup", "imitation", "train"]
+        """Forget what was logged for `phase` from `step` on: a resume repeats it."""
         for file in (self.metrics_path, self.timings_path):
             if file.exists():
-                rows = [
-                    r
-                    for r in read_jsonl(file)
-                    if (order.index(r["phase"]), r["step"]) < (order.index(phase), step)
-                ]
+                rows = [r for r in read_jsonl(file) if r["phase"] != phase or r["step"] < step]
                 write_atomic(file, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
 
     def save_rollouts(self, step: int, rows: list[dict[str, Any]]) -> None:

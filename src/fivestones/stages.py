@@ -37,7 +37,7 @@ from fivestones.protocols import Progress
 from fivestones.rollout.chat import Chat
 from fivestones.rollout.collect import collect
 from fivestones.rollout.native.sampler import NativeSampler
-from fivestones.runlog import RunDir
+from fivestones.runlog import RunDir, read_jsonl
 from fivestones.train import grpo
 from fivestones.train.breaker import Breaker
 from fivestones.train.policy import TorchPolicy
@@ -226,6 +226,9 @@ class Stages:
         sampler = self.sampler(policy.model, self.recipe.rollout.slots, chat)
         size = self.recipe.rollout.group_size
         first = self._resume(policy, "warmup")
+        logged = [r for r in read_jsonl(self.run.metrics_path) if r["phase"] == "warmup"]
+        if logged and logged[-1]["gate_rate"] >= part.target:  # killed after its last round
+            return self._last("warmup")
         for round_ in range(first, part.passes):
             batch = tasks_at(tasks, max(part.references, PROBE_TASKS), self.recipe.seed, round_, 0)
             scaffold = [replace(t, prompt=with_examples(t.prompt, examples)) for t in batch]

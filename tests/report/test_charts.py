@@ -85,8 +85,18 @@ def test_names_of_metrics() -> None:
 
 
 def test_times_flat_nested_totals_and_memory() -> None:
-    flat = [{"step": 0, "rollout": 3.0, "update": 1.0, "total": 5.0, "peak_memory_gib": 2.0}]
-    nested = [{"step": 0, "seconds": {"rollout": 3.0, "update": 1.0}, "total": 5.0, "peak_memory_gib": 2.0}]
+    flat = [
+        {"step": 0, "phase": "train", "rollout": 3.0, "update": 1.0, "total": 5.0, "peak_memory_gib": 2.0}
+    ]
+    nested = [
+        {
+            "step": 0,
+            "phase": "train",
+            "seconds": {"rollout": 3.0, "update": 1.0},
+            "total": 5.0,
+            "peak_memory_gib": 2.0,
+        }
+    ]
     for lines in (flat, nested):
         found = times(lines)
         assert found.seconds == 5.0

@@ -35,3 +35,10 @@ def test_the_window_forgets() -> None:
 
 def test_nothing_is_fine() -> None:
     Breaker(0.0).check([])
+
+
+def test_a_lone_abstention_is_no_outage() -> None:
+    breaker = Breaker(0.02)
+    breaker.check([group("a", [None] + [1.0] * 7)])
+    with pytest.raises(JudgePausedError):
+        breaker.check([group("b", [None] + [1.0] * 7)])

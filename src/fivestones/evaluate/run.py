@@ -23,6 +23,7 @@ class Dataset:
     tasks: Sequence[Task]
     scorer: Scorer
     lenient: Callable[[str], Mapping[str, Any] | None]
+    criteria: tuple[str, ...] = ()  # names, in order
 
 
 def evaluate_contestant(
@@ -37,7 +38,7 @@ def evaluate_contestant(
 ) -> list[EvalRecord]:
     """Appends to `path` what is missing there and returns all records of the dataset."""
     known = read_records(path) if path.exists() else []
-    done = {(r.dataset, r.task_id) for r in known}
+    done = {(r.dataset, r.task_id) for r in known if r.total is not None}  # what was unscored is tried again
     missing = [t for t in dataset.tasks if (dataset.name, t.id) not in done]
     label = f"evaluate {name} on {dataset.name}"
     progress(len(dataset.tasks) - len(missing), len(dataset.tasks), label)

@@ -16,7 +16,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,14 @@ def summarize(
     max_unscored: float = 0.005,
     trained: str = "trained",
     sections: Sequence[str] = (),
+    extra_sections: Mapping[str, Sequence[str]] | None = None,
     slice_by: Sequence[str] = ("style",),
     held_out: Mapping[str, str] | None = None,
 ) -> Json:
     """The content of summary.json; plain JSON values, the same for the same records and seed in any order.
 
     margin: points of the total. sections: their order; empty = every criterion seen, sorted.
+    extra_sections: those of an extra dataset that is scored by other criteria than the test set.
     slice_by: tags to slice the test set by. held_out: tag -> the value that training never saw.
     Of several records of one contestant, dataset and task the last one counts.
     """
@@ -98,7 +100,11 @@ def summarize(
         **_part(test, plan, "test"),
         "slices": _slices(test, plan, slice_by, held_out or {}),
         "extra": {
-            name: _part([r for r in everything if r.dataset == name], plan, f"extra:{name}")
+            name: _part(
+                [r for r in everything if r.dataset == name],
+                replace(plan, sections=tuple((extra_sections or {}).get(name, names))),
+                f"extra:{name}",
+            )
             for name in datasets
             if name != TEST
         },

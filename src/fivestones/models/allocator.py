@@ -1,5 +1,5 @@
-"""Keep freed memory in the process within a step: on Linux, glibc returns every large tensor to the kernel and
-faults it in again page by page (docs/experiments.md)."""
+"""Keep freed memory in the process within a step: on Linux, glibc returns every large tensor to the kernel
+and faults it in again page by page (docs/experiments.md)."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _cell(value: Any) -> str:
 
 def _progress(metrics: Sequence[Mapping[str, Any]]) -> str:
     """Where a run without a result stands."""
-    steps = [m for m in metrics if m.get("phase") != "warmup"]
+    steps = [m for m in metrics if m.get("phase") == "train"]
     if not steps:
         return "No training step yet."
     last = steps[-1]

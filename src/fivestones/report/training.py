@@ -63,7 +63,7 @@ class Time:
 
 def training(metrics: Sequence[Json], max_score: float | None) -> Training:
     warmup = [m for m in metrics if m.get("phase") == "warmup"]
-    steps = [m for m in metrics if m.get("phase") != "warmup"]
+    steps = [m for m in metrics if m.get("phase") == "train"]
     keys = numeric_keys(steps)
     main = [_reward(steps, max_score)] if "reward_mean" in keys else []
     parts = [k for k in keys if k.startswith("criteria/")]
@@ -87,7 +87,7 @@ def training(metrics: Sequence[Json], max_score: float | None) -> Training:
 
 def times(timings: Sequence[Json]) -> Time:
     """Seconds by part of a step. Keys that name memory are peaks; a total is not a part."""
-    flat = [_flatten(line) for line in timings if line.get("phase") != "warmup"]
+    flat = [_flatten(line) for line in timings if line.get("phase") == "train"]
     keys = numeric_keys(flat)
     memory = [k for k in keys if any(word in k.lower() for word in MEMORY)]
     totals = [k for k in keys if k in TOTALS]

@@ -21,7 +21,7 @@ class Breaker:
         bad = [s for s in scores if s.reward is None]
         self.window.append((len(bad), len(scores)))
         unscored, total = (sum(x) for x in zip(*self.window, strict=True))
-        if total and unscored / total > self.allowed:
+        if unscored > max(self.allowed * total, 1 if self.allowed else 0):  # a lone abstention is no outage
             causes = Counter(cause for s in bad for cause in s.unscored.values()).most_common(3)
             raise JudgePausedError(
                 f"paused: {unscored} of the last {total} rollouts are unscored ({unscored / total:.1%}, "

@@ -120,6 +120,9 @@ class TorchPolicy:
                 loss = loss + part.kl * penalty
             return loss
 
+        if not samples:  # no contrast anywhere: no gradient, and no step by momentum alone
+            self.step += 1
+            return {"update_rows": 0.0, "update_tokens": 0.0}
         rows = pack(samples, part.token_budget)
         loss = self._accumulate(rows, token_loss, self.loss_constant, self.temperature)
         lr = part.lr * min(1.0, (self.step + 1) / max(part.warmup_steps, 1))
@@ -205,7 +208,9 @@ class TorchPolicy:
         if self.lora:
             adapters = {n: m.contiguous().cpu() for n, m in self.masters.masters.items()}
             save_file(adapters, trainer / "adapter.safetensors")
-        (trainer / "state.json").write_text(json.dumps({"step": self.step}))
+        (trainer / "state.json").write_text(
+            json.dumps({"step": self.step, "dense": self.dense, "checked": self._checked})
+        )
 
     def export(self, path: Path) -> None:
         """The weights alone, float32, adapters merged, in Hugging Face layout."""
@@ -226,11 +231,12 @@ class TorchPolicy:
         try:
             weights = load_file(trainer / "adapter.safetensors" if self.lora else path / "model.safetensors")
             moments = load_file(trainer / "optimizer.safetensors")
-            step = json.loads((trainer / "state.json").read_text())["step"]
+            state = json.loads((trainer / "state.json").read_text())
+            step, dense, checked = state["step"], state["dense"], state["checked"]
         except (OSError, ValueError, KeyError, SafetensorError) as e:
             raise ModelError(f"{path}: the checkpoint could not be read ({e})") from e
         missing = sorted(set(self.masters.names) - set(weights))
         if missing:
             raise ModelError(f"{path}: the checkpoint lacks {len(missing)} weights, first `{missing[0]}`")
         self.masters.restore(weights, moments)
-        self.step = int(step)
+        self.step, self.dense, self._checked = int(step), bool(dense), bool(checked)
