@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fivestones.errors import DataError
+from fivestones.models.allocator import release_memory
 from fivestones.models.attention import PackedLayout
 from fivestones.rollout.native.caches import KeyValues, LaneCaches, TailLayout
 from fivestones.types import Completion, Finish, Generation
@@ -81,6 +82,7 @@ class NativeSampler:
             self._run(groups, generation)
         finally:
             self.model.train(was_training)
+            release_memory()
         done = sorted((m for g in groups for m in g.members), key=lambda m: m.index)
         return [self._completion(m, generation) for m in done]
 
