@@ -55,7 +55,8 @@ def write_atomic(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         try:
-            with temporary.open("w", encoding="utf-8") as f:
+            # a lone surrogate, which a model can write, stays readable instead of failing the write
+            with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as f:
                 f.write(text)
                 f.flush()
                 os.fsync(f.fileno())
@@ -118,9 +119,6 @@ class RunDir:
         if not (path / "recipe.yaml").is_file():
             raise RunExistsError(f"{path} is not a run directory (no recipe.yaml)")
         return cls(path)
-
-    def recipe_text(self) -> str:
-        return (self.path / "recipe.yaml").read_text(encoding="utf-8")
 
     # logs
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fivestones.errors import DataError
+from fivestones.runlog import write_atomic
 from fivestones.types import Finish
 
 TAIL = 65_536  # bytes read at a time when looking for the last newline
@@ -95,20 +96,6 @@ def write_cases(path: Path, sources: Mapping[str, str]) -> None:
 def read_cases(path: Path) -> dict[str, str]:
     """Task id -> text, as `write_cases` kept it."""
     return {str(row.get("task_id")): str(row.get("source", "")) for row in read_lines(path)}
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """The old file or the whole new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _record(path: Path, number: int, row: Mapping[str, Any]) -> EvalRecord:

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from fivestones.evaluate.records import EvalRecord, write_atomic
+from fivestones.evaluate.records import EvalRecord
 from fivestones.evaluate.statistics import Array, clustered_means, holm, mcnemar_exact, verdict, wilson
+from fivestones.runlog import write_atomic
 from fivestones.types import Estimate
 
 SECTION_PASS = 0.5

@@ -10,13 +10,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fivestones.evaluate.records import write_atomic
 from fivestones.evaluate.summary import section_metric
 from fivestones.report import charts, text
 from fivestones.report.examples import duels, samples
 from fivestones.report.files import RunFiles, read_run
 from fivestones.report.markdown import to_markdown
 from fivestones.report.training import Training, times, training
+from fivestones.runlog import write_atomic
 
 Json = dict[str, Any]
 TRAINED_COLOUR = 0
