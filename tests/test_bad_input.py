@@ -144,7 +144,7 @@ def test_a_train_prompt_longer_than_the_context_is_left_out_and_counted(
     long = with_a_long_row(job, "train")
     files = {"train": str(job.parent / "train.jsonl"), "test": str(job.parent / "test.jsonl")}
     run = start(job, model, files=files, train__steps=4, train__tasks_per_step=4)
-    assert f"left out 1 of 16 tasks: 1 with a prompt above 16264 tokens (first: {long})" in caplog.text
+    assert f"left out 1 of 16 tasks with a prompt above 16264 tokens (first: {long})" in caplog.text
     rolled = "".join(p.read_text() for p in (run.path / "rollouts").iterdir())
     assert len(rolled.splitlines()) == 4 * 4 * 2
     assert f'"{long}"' not in rolled

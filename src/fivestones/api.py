@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fivestones import environ
-from fivestones.errors import FivestonesError, UsageError
+from fivestones.errors import FivestonesError, RunExistsError, UsageError
 from fivestones.protocols import Progress
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import digest, dump, load_recipe
@@ -62,7 +62,7 @@ def run(
 ) -> Run:
     """The five stones in order. Raises RunExistsError when `out` (default: runs/NAME) is in use and `resume`
     is false; with `resume` an interrupted run goes on, and ends with the same weights as an uninterrupted
-    one."""
+    one: with another recipe (UsageError), or other data, model or judge (RunExistsError), it does not."""
     told = progress or _silent
     made = load_recipe(recipe, profile, overrides or {})
     path = Path(out) if out else Path("runs") / made.name
@@ -72,13 +72,14 @@ def run(
             _same_recipe(made, path)
         else:
             RunDir(path).check_free()
+        inputs = _inputs(made)
+        if started:
+            _same_inputs(inputs, path)
         # the user's own rows and model are looked at before anything is written
         ready = _stages(made, RunDir(path), told) if made.files else None
-        if made.synth:
-            _model_folder(made)
         if not started:
-            RunDir.create(path, dump(made), _manifest(made))
-        _all(ready or _stages(made, RunDir(path), told))
+            RunDir.create(path, dump(made), _manifest(made, inputs))
+        _all(ready or _stages(made, RunDir(path), told), inputs)
     return Run(path)
 
 
@@ -98,38 +99,56 @@ def synth(
 
 
 def train(run: str | Path, *, progress: Progress | None = None) -> Run:
-    """Warm up and train the model of a run directory; goes on where it stopped."""
+    """Warm up and train the model of a run directory; goes on where it stopped. Raises RunExistsError when
+    its data, model or judge has changed since."""
     directory = RunDir.open(Path(run))
     with disk_errors(directory.path):
-        _trained(_stages(Run(directory.path).recipe, directory, progress or _silent))
+        recipe = Run(directory.path).recipe
+        _same_inputs(_of_training(_inputs(recipe)), directory.path)
+        _trained(_stages(recipe, directory, progress or _silent))
     return Run(directory.path)
 
 
 def evaluate(run: str | Path, overrides: Overrides = None, *, progress: Progress | None = None) -> Run:
-    """Evaluate the contestants of a trained run; overrides may only change `evaluate`."""
+    """Evaluate the contestants of a trained run; overrides may only change `evaluate`, and of it not what an
+    imitation is trained with. Outputs recorded under the same conditions are used again, others are made
+    anew. Trains first what is not trained yet: as `train`."""
     path = Path(run)
     directory = RunDir.open(path)
+    declared = Run(path).recipe
     foreign = [k for k in overrides or {} if k.split(".")[0] != "evaluate"]
     if foreign:
         raise UsageError(f"eval: `{foreign[0]}` cannot change after training; allowed: evaluate.*")
     recipe = load_recipe(path / "recipe.yaml", None, overrides or {})
+    asked, passes = recipe.evaluate.imitation_passes, declared.evaluate.imitation_passes
+    if asked != passes:
+        raise UsageError(
+            f"eval: evaluate.imitation_passes is a setting of training: {path} has {passes}, asked {asked}; "
+            "start another run for it"
+        )
     with disk_errors(path):
-        _evaluated(_stages(recipe, directory, progress or _silent))
+        inputs = _inputs(recipe)
+        if _untrained(recipe, directory):
+            _same_inputs(_of_training(inputs), path)
+        _evaluated(_stages(recipe, directory, progress or _silent), inputs)
     return Run(path)
 
 
-def report(run: str | Path) -> Run:
-    """Write report.html and report.md again from what the run directory holds."""
+def report(run: str | Path, *, price_per_hour: float | None = None) -> Run:
+    """Write report.html and report.md again from what the run directory holds.
+
+    price_per_hour: of the machine, in any currency: adds what each stage cost.
+    """
     from fivestones.report import write_report
 
     directory = RunDir.open(Path(run))
     with disk_errors(directory.path):
-        write_report(directory.path)
+        write_report(directory.path, price_per_hour=price_per_hour)
     return Run(directory.path)
 
 
-def _all(stages: Stages) -> None:
-    _evaluated(stages)
+def _all(stages: Stages, inputs: Mapping[str, str]) -> None:
+    _evaluated(stages, inputs)
     path = stages.run.path
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     write_json(path / "manifest.json", {**manifest, "finished": _now()})
@@ -144,6 +163,33 @@ def _same_recipe(recipe: Recipe, path: Path) -> None:
             f"differ in {', '.join(_differences(known, recipe))}): resume with the same profile and "
             f"overrides, or choose another --out; its own is {path / 'recipe.yaml'}"
         )
+
+
+def _inputs(recipe: Recipe) -> dict[str, str]:
+    """Digests of the files, the model and the judge that the recipe names."""
+    from fivestones.evaluate.identity import input_digests
+
+    return input_digests(recipe, _model_folder(recipe))
+
+
+def _of_training(inputs: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in inputs.items() if not name.startswith("evaluate.")}
+
+
+def _same_inputs(inputs: Mapping[str, str], path: Path) -> None:
+    from fivestones.evaluate.identity import changed
+
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    if other := changed(manifest.get("inputs", {}), inputs):
+        raise RunExistsError(
+            f"{path} cannot go on: since it was started, {', '.join(other)} changed (their SHA-256 differ "
+            "from those in its manifest.json); put them back, or choose another --out"
+        )
+
+
+def _untrained(recipe: Recipe, directory: RunDir) -> bool:
+    needed = ["train", *({"imitation"} & set(recipe.evaluate.contestants))]
+    return not all(directory.marked(stage) for stage in needed)
 
 
 def _differences(a: Recipe, b: Recipe) -> list[str]:
@@ -163,7 +209,8 @@ def _data(recipe: Recipe, directory: RunDir, progress: Progress) -> Path:
     if recipe.synth:
         from fivestones.build import synthesize_data
 
-        synthesize_data(recipe, folder, progress)
+        if synthesize_data(recipe, folder, progress).new:
+            directory.append(directory.timings_path, {"phase": "synth"})
     return folder
 
 
@@ -205,7 +252,8 @@ def _trained(stages: Stages) -> dict[str, Path]:
     return folders
 
 
-def _evaluated(stages: Stages) -> None:
+def _evaluated(stages: Stages, inputs: Mapping[str, str]) -> None:
+    """inputs: digests of what the evaluation is made from, for the summary."""
     from fivestones.evaluate.summary import summarize, write_summary
     from fivestones.report import write_report
 
@@ -224,12 +272,24 @@ def _evaluated(stages: Stages) -> None:
         extra_sections={d.name: d.criteria for d in stages.datasets},
         held_out={"style": held_out} if held_out else None,
     )
-    contract = {"generation": stages.job.generation.digest, "recipe": digest(recipe), "decoding": "greedy"}
+    declared = Run(directory.path).recipe.evaluate.model_dump(mode="json")
+    used = part.model_dump(mode="json")
+    contract = {
+        "generation": stages.job.generation.digest,
+        "decoding": "greedy",
+        "recipe": digest(recipe),
+        "overrides": {
+            f"evaluate.{key}": {"declared": declared[key], "used": used[key]}
+            for key in used
+            if used[key] != declared[key]
+        },
+        "inputs": dict(inputs),
+    }
     write_summary(directory.path / "summary.json", {**summary, "contract": contract})
     write_report(directory.path)
 
 
-def _manifest(recipe: Recipe) -> dict[str, Any]:
+def _manifest(recipe: Recipe, inputs: Mapping[str, str]) -> dict[str, Any]:
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -239,6 +299,7 @@ def _manifest(recipe: Recipe) -> dict[str, Any]:
     return {
         "started": _now(),
         "recipe": {"name": recipe.name, "digest": digest(recipe), "seed": recipe.seed},
+        "inputs": dict(inputs),
         "versions": versions,
         "machine": {"platform": platform.platform(), "processor": platform.machine()},
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],

@@ -13,7 +13,6 @@ from fivestones.data.embed import embedder
 from fivestones.data.files import load_files
 from fivestones.data.store import read_rows
 from fivestones.data.synth import Outcome, settings_of, synthesize
-from fivestones.environments.limits import fitting
 from fivestones.environments.soap import generate as soap
 from fivestones.environments.soap import knowledge
 from fivestones.environments.soap.facts import extra_concepts
@@ -23,14 +22,16 @@ from fivestones.environments.structured import StructuredEnvironment
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
 from fivestones.protocols import Judge, Progress, Scorer
-from fivestones.recipe import Recipe, StructuredPart, SynthPart
+from fivestones.recipe import CriterionPart, Recipe, StructuredPart, SynthPart
 from fivestones.score.facts.judge import FactsJudge
 from fivestones.score.facts.lexicon import Lexicon
+from fivestones.score.retry import retrying
 from fivestones.score.rubric import RubricScorer
-from fivestones.types import Generation, Rollout, Score, Split, Task
+from fivestones.types import Generation, Split, Task
 
 Rows = Mapping[Split, Sequence[Mapping[str, Any]]]
 NOTE_COLUMNS = ("note", "section_text")  # of a file of real cases
+OWN_ENVIRONMENT = ("tasks", "reply", "scorer", "lenient", "reference_text")
 
 
 def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Outcome:
@@ -124,13 +125,21 @@ class Job:
 
     @cached_property
     def environment(self) -> Any:
+        """Built in, or the user's own, which holds beside what protocols.Environment asks for: `scorer` (a
+        Scorer), `lenient` (output text -> object or None) and `reference_text` (task -> output text)."""
         part = self.recipe.environment
         spec = structured_spec(self.recipe)
         if spec is not None:
             files = self.recipe.files
-            sources = {"train": str(files.train), "test": str(files.test or files.train)} if files else None
-            return StructuredEnvironment(spec, self.rows, sources)  # type: ignore[arg-type]
-        return resolve(part.kind, {**part.options, "rows": self.rows})
+            sources: dict[Split, str] = {}
+            if files:
+                sources = {"train": str(files.train), "test": str(files.test or files.train)}
+            return StructuredEnvironment(spec, self.rows, sources)
+        made = resolve(part.kind, {**part.options, "rows": self.rows})
+        missing = [name for name in OWN_ENVIRONMENT if not hasattr(made, name)]
+        if missing:
+            raise UsageError(f"environment `{part.kind}` lacks {', '.join(missing)}")
+        return made
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -138,32 +147,48 @@ class Job:
 
     @cached_property
     def scorer(self) -> Scorer:
+        """What is unscored is asked again."""
+        return self._patient(self._scorer)
+
+    @cached_property
+    def _scorer(self) -> Scorer:
         spec = structured_spec(self.recipe)
         if spec is None:
             scorer: Scorer = self.environment.scorer
             return scorer
-        fields = [c.field for c in spec.criteria if c.kind == "facts"]
+        return self._rubric(spec.criteria, spec.gate_points, self.environment.parse)
+
+    def _patient(self, scorer: Scorer) -> Scorer:
+        return retrying(scorer, self.recipe.judge.retries)
+
+    def _rubric(
+        self,
+        criteria: Sequence[CriterionPart],
+        gate_points: float,
+        parse: Callable[[str], Mapping[str, Any] | None],
+    ) -> RubricScorer:
+        """The environment's gates, the recipe's judge."""
+        fields = [c.field for c in criteria if c.kind == "facts"]
         judges: dict[str, Judge] = {}
         if self.recipe.judge.kind != "facts":
             judges["facts"] = resolve(self.recipe.judge.kind, {**self.recipe.judge.options, "fields": fields})
         elif fields:
             judges["facts"] = FactsJudge(self.lexicon, fields)
-        env = self.environment
         return RubricScorer(
-            gates=env.gates,
-            parse=env.parse,
-            criteria=spec.criteria,
+            gates=self.environment.gates,
+            parse=parse,
+            criteria=criteria,
             judges=judges,
-            gate_points=spec.gate_points,
+            gate_points=gate_points,
         )
 
     @property
     def max_reward(self) -> float:
-        return float(getattr(self.scorer, "max_reward", 1.0))
+        return float(getattr(self._scorer, "max_reward", 1.0))
 
     @property
     def criteria(self) -> tuple[str, ...]:
-        return tuple(getattr(self.scorer, "names", ()))
+        return tuple(getattr(self._scorer, "names", ()))
 
     def tasks(self, split: Split) -> list[Task]:
         return list(self.environment.tasks(split))
@@ -178,13 +203,17 @@ class Job:
     def extra_set(self, name: str, path: Path) -> Dataset:
         """Real cases: for clinical notes a dialogue and a free-text note, scored as one text; for any other
         structured job, rows like its own."""
-        env = self.environment
-        if self.recipe.environment.kind != "soap":
-            spec = structured_spec(self.recipe)
-            if spec is None:
-                raise UsageError("evaluate.extra works with the environments `soap` and `structured`")
-            real = StructuredEnvironment(spec, {"test": read_rows(path)}, {"test": str(path)})
-            return Dataset(name, list(real.tasks("test")), self.scorer, env.lenient, self.criteria)
+        if self.recipe.environment.kind == "soap":
+            return self._real_notes(name, path)
+        spec = structured_spec(self.recipe)
+        if spec is None:
+            raise UsageError("evaluate.extra works with the environments `soap` and `structured`")
+        real = StructuredEnvironment(spec, {"test": read_rows(path)}, {"test": str(path)})
+        return Dataset(name, list(real.tasks("test")), self.scorer, self.environment.lenient, self.criteria)
+
+    def _real_notes(self, name: str, path: Path) -> Dataset:
+        """Clinicians' notes have other sections than S, O, A, P: note and output are compared as one text, in
+        points of the same scale."""
         rows = read_rows(path, ("dialogue",))
         column = next((c for c in NOTE_COLUMNS if c in rows[0]), None)
         if column is None:
@@ -196,42 +225,10 @@ class Job:
             replace(t, reference={"source": t.reference["source"], "output": {"note": str(r[column])}})
             for t, r in zip(bare.tasks("test"), rows, strict=True)
         ]
-        return Dataset(name, tasks, self._whole_note_scorer(), env.lenient, ("note",))
+        whole = CriterionPart(field="note", kind="facts", weight=self.max_reward - spec.gate_points)
+        rubric = self._rubric([whole], spec.gate_points, self._as_one_text)
+        return Dataset(name, tasks, self._patient(rubric), self.environment.lenient, rubric.names)
 
-    def _whole_note_scorer(self) -> Scorer:
-        """Clinicians' notes have other sections than S, O, A, P: the output is judged as one text, in points
-        of the same scale."""
-        env, judge = self.environment, FactsJudge(self.lexicon, ["note"])
-        points = self.max_reward - soap_spec().gate_points
-
-        def score(task: Task, rollouts: Sequence[Rollout]) -> list[Score]:
-            out = []
-            for rollout in rollouts:
-                failed = {n: why for n, gate in env.gates.items() if (why := gate(task, rollout))}
-                if failed:
-                    out.append(Score(reward=0.0, failed=failed))
-                    continue
-                sections = env.parse(rollout.answer)
-                verdict = judge(task, [{"note": "\n".join(sections.values())}])[0]
-                value = verdict.criteria.get("note")
-                out.append(
-                    Score(reward=None, unscored=verdict.unscored)
-                    if value is None
-                    else Score(reward=soap_spec().gate_points + points * value, criteria={"note": value})
-                )
-            return out
-
-        return score
-
-    def fit(
-        self, tasks: Sequence[Task], prompt_tokens: Callable[[Task], int], max_prompt: int
-    ) -> tuple[list[Task], str]:
-        """Tasks whose prompt fits, and a sentence about the others."""
-        found = fitting(
-            tasks,
-            max_prompt=max_prompt,
-            max_output=1 << 30,
-            prompt_tokens=prompt_tokens,
-            output_tokens=lambda t: 0,
-        )
-        return list(found.tasks), found.report(max_prompt, 1 << 30)
+    def _as_one_text(self, text: str) -> Mapping[str, str] | None:
+        sections = self.environment.parse(text)
+        return None if sections is None else {"note": "\n".join(sections.values())}

@@ -3,8 +3,6 @@ machine?"""
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +15,8 @@ from fivestones.errors import DataError
 from fivestones.recipe import Recipe
 from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.runlog import RunDir
-from fivestones.stages import Stages, no_demonstrations
+from fivestones.stages import Stages
+from fivestones.stages.shared import no_demonstrations, process_peak
 from fivestones.train.warmup import demonstration, with_examples
 from fivestones.types import Completion, Sample, Task
 
@@ -59,20 +58,19 @@ def check_prompts(stages: Stages) -> Prompts:
     longest = max(stages.prompt_tokens(t.prompt) for t in used)
     if stages.recipe.warmup.kind == "references" or "imitation" in part.contestants:
         _can_imitate(stages)
-    room = stages.context - stages.recipe.generation.max_tokens
     shown = stages.examples(used) if "base_examples" in part.contestants else []
     for dataset in stages.datasets:
         for examples in ([], shown) if shown else ([],):
             lengths = [stages.prompt_tokens(with_examples(t.prompt, examples)) for t in dataset.tasks]
             longest = max([longest, *lengths])
-            _must_fit(stages, dataset.name, dataset.tasks, lengths, room, len(examples))
+            _must_fit(stages, dataset.name, dataset.tasks, lengths, len(examples))
     tested = sum(len(d.tasks) for d in stages.datasets)
     return Prompts(
         train=len(used),
         left_out=len(tasks) - len(used),
         tested=tested,
         longest=longest,
-        room=stages.context - room,
+        room=stages.recipe.generation.max_tokens,
         context=stages.context,
     )
 
@@ -80,17 +78,16 @@ def check_prompts(stages: Stages) -> Prompts:
 def _can_imitate(stages: Stages) -> None:
     limit, env = stages.recipe.generation.max_tokens, stages.job.environment
     references = [env.reference_text(task) for task in stages.references(stages.train_tasks)]
+    plain = {"add_special_tokens": False, "split_special_tokens": True}
     # the end token comes on top
-    if all(
-        len(stages.tokenizer(text, add_special_tokens=False)["input_ids"]) >= limit for text in references
-    ):
+    if all(len(stages.tokenizer(text, **plain)["input_ids"]) >= limit for text in references):
         raise DataError(no_demonstrations(len(references), limit))
 
 
 def _must_fit(
-    stages: Stages, dataset: str, tasks: Sequence[Task], lengths: Sequence[int], room: int, examples: int
+    stages: Stages, dataset: str, tasks: Sequence[Task], lengths: Sequence[int], examples: int
 ) -> None:
-    long = [(task.id, n) for task, n in zip(tasks, lengths, strict=True) if n > room]
+    long = [(task.id, n) for task, n in zip(tasks, lengths, strict=True) if n > stages.room]
     if not long:
         return
     first, tokens = long[0]
@@ -100,8 +97,8 @@ def _must_fit(
     )
     raise DataError(
         f"{dataset}: {len(long)} of {len(tasks)} prompts are too long{beside}; the first is row `{first}` "
-        f"with {tokens} tokens; allowed: {room} (the context of {stages.context} less generation.max_tokens)"
-        f"; {advice}"
+        f"with {tokens} tokens; allowed: {stages.room} (the context of {stages.context} less "
+        f"generation.max_tokens); {advice}"
     )
 
 
@@ -173,5 +170,4 @@ def _one_row(samples: Sequence[Sample], token_budget: int) -> list[Sample]:
 def _peak() -> int:
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return process_peak()

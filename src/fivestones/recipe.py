@@ -83,11 +83,13 @@ class EnvironmentPart(Part):
     kind: str = "soap"  # soap | structured | module:attribute
     structured: StructuredPart | None = None
     options: dict[str, Any] = {}  # handed to a user's own environment
+    max_turns: Positive = 1  # assistant turns of an episode; above 1 for an environment that replies
 
 
 class JudgePart(Part):
     kind: str = "facts"  # facts | module:attribute
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {}  # handed to a user's own judge
+    retries: Natural = 1  # times that what a judge left unscored is asked again
 
 
 class GenerationPart(Part):
@@ -121,7 +123,6 @@ class TrainPart(Part):
     tasks_per_step: Positive = 4  # B
     lr: Rate = 1e-5
     warmup_steps: Natural = 3  # linear learning-rate warm-up
-    baseline: Literal["group_mean"] = "group_mean"
     scale: Literal["batch_std", "group_std", "none"] = "batch_std"
     scale_floor: float = Field(0.1, gt=0)
     min_contrast: float = Field(0.0, ge=0)  # a group whose reward std is not above this gives no gradient

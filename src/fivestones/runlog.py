@@ -3,7 +3,11 @@
     recipe.yaml  manifest.json  data/  metrics.jsonl  timings.jsonl  rollouts/step-000001.jsonl
     checkpoints/{warmup,imitation,train}-000010/  eval/*.jsonl  summary.json  report.html  report.md
 
-`metrics.jsonl` holds only what a resumed run repeats exactly; wall-clock time is in `timings.jsonl`.
+`metrics.jsonl` holds only what a resumed run repeats exactly; wall-clock time is in `timings.jsonl`: the sum
+of all its `total` is the time that processes spent on the run, repeated steps included and pauses not.
+
+A kill can tear only the last line of a log that grows by appending. A line counts once its newline is there:
+reading drops a torn tail, appending cuts it off first.
 """
 
 from __future__ import annotations
@@ -12,10 +16,11 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fivestones.errors import DataError, FivestonesError, ResourceError, RunExistsError
 
@@ -23,6 +28,7 @@ from fivestones.errors import DataError, FivestonesError, ResourceError, RunExis
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # safetensors and duckdb raise their own types; only the text tells
 _FULL_TEXT = ("No space left on device", "Disk quota exceeded", "File too large")
+_TAIL = 65_536  # bytes read at a time when looking for the last newline
 
 
 @contextmanager
@@ -69,21 +75,60 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_atomic(path, _lines(rows))
+
+
+def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Adds rows in one write that is on the disk when this returns; makes the file when there is none."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("r+b" if path.exists() else "w+b") as file:
+            file.truncate(_intact_length(file))
+            file.seek(0, os.SEEK_END)
+            # a lone surrogate becomes the escape that JSON has for it
+            file.write(_lines(rows).encode("utf-8", "backslashreplace"))
+            file.flush()
+            os.fsync(file.fileno())
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Rows of an append-only log; a torn last line (the writer was killed) is dropped."""
-    if not path.exists():
+    """The objects of a log, in order; no file is an empty one. DataError: unreadable, or a whole line that
+    is no object."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
         return []
+    except OSError as e:
+        raise DataError(f"{path} cannot be read: {e.strerror}") from e
     rows = []
     # not splitlines(): a text may hold U+2028 and its like
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(raw[: raw.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as e:
-            if number == len(lines):
-                break
-            raise DataError(f"{path}: line {number} is not JSON ({e.msg})") from e
+            row = json.loads(line)
+        except ValueError as e:  # UnicodeDecodeError is one
+            raise DataError(f"{path}: line {number} is not JSON ({e})") from e
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: line {number} is {type(row).__name__}; allowed: an object")
+        rows.append(row)
     return rows
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _intact_length(file: BinaryIO) -> int:
+    """Bytes up to and with the last newline."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - _TAIL)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 class RunDir:
@@ -91,6 +136,7 @@ class RunDir:
         self.path = path
         self.metrics_path = path / "metrics.jsonl"
         self.timings_path = path / "timings.jsonl"
+        self._lap = time.monotonic()
 
     # life
 
@@ -123,20 +169,21 @@ class RunDir:
     # logs
 
     def append(self, file: Path, row: Mapping[str, Any]) -> None:
-        with disk_errors(file), file.open("a", encoding="utf-8") as f:
-            f.write(json.dumps(row, ensure_ascii=False) + "\n")
-            f.flush()
+        """A row of `timings_path` also gets `total`: the seconds since this object's last one, or since it
+        was made, so that no time between two rows goes uncounted."""
+        if file == self.timings_path:
+            began, self._lap = self._lap, time.monotonic()
+            row = {**row, "total": self._lap - began}
+        append_jsonl(file, [row])
 
     def rewind(self, phase: str, step: int) -> None:
-        """Forget what was logged for `phase` from `step` on: a resume repeats it."""
-        for file in (self.metrics_path, self.timings_path):
-            if file.exists():
-                rows = [r for r in read_jsonl(file) if r["phase"] != phase or r["step"] < step]
-                write_atomic(file, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+        """Forget the metrics of `phase` from `step` on: a resume repeats them. Time spent stays spent."""
+        if self.metrics_path.exists():
+            rows = read_jsonl(self.metrics_path)
+            write_jsonl(self.metrics_path, [r for r in rows if r["phase"] != phase or r["step"] < step])
 
     def save_rollouts(self, step: int, rows: list[dict[str, Any]]) -> None:
-        text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows)
-        write_atomic(self.path / "rollouts" / f"step-{step:06d}.jsonl", text)
+        write_jsonl(self.path / "rollouts" / f"step-{step:06d}.jsonl", rows)
 
     # checkpoints
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestones.environments.limits import fitting
 from fivestones.environments.structured import StructuredEnvironment
 from fivestones.errors import DataError, UsageError
 from fivestones.protocols import Environment
@@ -188,21 +187,3 @@ def test_an_id_used_twice_is_refused() -> None:
 def test_a_bad_spec_is_a_usage_error(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         environment(ROW, **changes)
-
-
-def test_too_long_tasks_are_counted_not_cut() -> None:
-    rows = [{**ROW, "id": str(n), "text": "x" * n} for n in (1, 50, 90)]
-    tasks = list(StructuredEnvironment(spec(), {"train": rows}).tasks("train"))
-    fit = fitting(
-        tasks,
-        max_prompt=60,
-        max_output=5,
-        prompt_tokens=lambda task: len(task.prompt[-1].content),
-        output_tokens=lambda task: 9 if task.id == "1" else 0,
-    )
-    assert [task.id for task in fit.tasks] == ["50"]
-    assert (fit.long_prompts, fit.long_outputs, fit.dropped) == (("90",), ("1",), 2)
-    assert fit.report(60, 5) == (
-        "left out 2 of 3 tasks: 1 with a prompt above 60 tokens (first: 90); "
-        "1 with a reference output above 5 tokens (first: 1)"
-    )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,32 @@ def test_any_criteria_names_even_those_of_metrics() -> None:
     assert result["contestants"]["base"]["sections"]["vendor"]["mean"] == 1.0
     assert [p["metric"] for p in result["paired"]] == ["total", "strict", "sections.total", "vendor"]
     assert entry(result, "sections.total")["mean"] == 0
+
+
+def test_a_section_may_be_called_like_a_measure() -> None:
+    records = [
+        record(i, c, 0.5, criteria={"words": 0.5, "tokens": 0.25})
+        for c in ("trained", "base")
+        for i in range(6)
+    ]
+    base = summary(records, sections=())["contestants"]["base"]
+    assert (base["words"]["mean"], base["tokens"]["mean"]) == (5, 20)
+    assert (base["sections"]["words"]["mean"], base["sections"]["tokens"]["mean"]) == (0.5, 0.25)
+
+
+def test_seconds_are_a_mean_of_batches_without_an_interval() -> None:
+    found = summary(make({"trained": [0.5] * 10}, seconds=0.5))["contestants"]["trained"]["seconds"]
+    assert found == {"mean": 0.5, "n": 10}
+
+
+def test_few_clusters_have_a_difference_but_no_verdict() -> None:
+    records = make({"trained": [1.0] * 20, "base": [0.0] * 20})
+    few = [replace(r, cluster=f"c{int(r.task_id[1:]) % 5}") for r in records]
+    total = entry(summary(few), "total")
+    assert (total["mean"], total["clusters"], total["verdict"]) == (4.0, 5, "unclear")
+    assert total["why"] == "5 clusters, a verdict takes 6"
+    six = [replace(r, cluster=f"c{int(r.task_id[1:]) % 6}") for r in records]
+    assert entry(summary(six), "total")["verdict"] == "superior"
 
 
 def test_order_of_records_does_not_matter_and_the_last_of_a_task_counts() -> None:

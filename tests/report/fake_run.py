@@ -30,7 +30,7 @@ def make_run(run: Path, *, tasks: int = 240, steps: int = 40, seed: int = 0) -> 
     _json(run / "manifest.json", MANIFEST)
     _json(run / "data" / "certificate.json", CERTIFICATE)
     _lines(run / "metrics.jsonl", _metrics(rng, steps))
-    _lines(run / "timings.jsonl", [_timing(rng, step) for step in range(steps)])
+    _lines(run / "timings.jsonl", _timings(rng, steps))
     for step in range(steps):
         _lines(run / "rollouts" / f"step-{step:05}.jsonl", [_rollout(rng, step, g) for g in range(6)])
     records = []
@@ -53,13 +53,14 @@ def make_run(run: Path, *, tasks: int = 240, steps: int = 40, seed: int = 0) -> 
         sections=SECTIONS,
         held_out={"style": "rambling"},
     )
-    write_summary(run / "summary.json", summary)
+    contract = {"decoding": "greedy", "overrides": {}, "inputs": {"model": "5cd2"}}
+    write_summary(run / "summary.json", {**summary, "contract": contract})
     return run
 
 
 MANIFEST: dict[str, Any] = {
     "started": "2026-03-01T10:00:00+00:00",
-    "finished": "2026-03-01T10:17:32+00:00",
+    "finished": "2026-03-02T10:17:32+00:00",  # killed and resumed a day later
     "versions": {"fivestones": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "transformers": "5.19.0"},
     "machine": {"cpu": "x86_64", "cores": 2, "memory_gib": 15.6},
     "hashes": {
@@ -102,9 +103,17 @@ def _metrics(rng: random.Random, steps: int) -> list[dict[str, Any]]:
     return warmup + out
 
 
-def _timing(rng: random.Random, step: int) -> dict[str, Any]:
-    parts = {"rollout": 9 + rng.random(), "score": 0.3 + rng.random() / 5, "update": 6 + rng.random()}
-    return {"step": step, **parts, "peak_memory_gib": 3.1 + 0.002 * step}
+def _timings(rng: random.Random, steps: int) -> list[dict[str, Any]]:
+    """20 s of synthesis, 60 of warm-up, 17 a step, 50 of evaluation a contestant."""
+    out: list[dict[str, Any]] = [{"phase": "synth", "total": 20.0}]
+    out.append({"phase": "warmup", "step": 1, "update": 59.0, "total": 60.0, "peak_memory_bytes": 3 << 30})
+    for step in range(steps):
+        parts = {"rollout": 9 + rng.random(), "score": 0.3 + rng.random() / 5, "update": 6 + rng.random()}
+        peak = (3 << 30) + (step << 20)
+        out.append({"phase": "train", "step": step, **parts, "total": 17.0, "peak_memory_bytes": peak})
+    for name in LEVELS:
+        out.append({"phase": "evaluate", "contestant": name, "dataset": "test", "tasks": 240, "total": 50.0})
+    return out
 
 
 def _rollout(rng: random.Random, step: int, g: int) -> dict[str, Any]:

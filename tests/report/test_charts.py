@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fivestones.report import charts, text
-from fivestones.report.training import name_of, times, training
+from fivestones.report.training import name_of, training
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -84,27 +84,6 @@ def test_names_of_metrics() -> None:
     assert name_of("anything") == ("anything", "")
 
 
-def test_times_flat_nested_totals_and_memory() -> None:
-    flat = [
-        {"step": 0, "phase": "train", "rollout": 3.0, "update": 1.0, "total": 5.0, "peak_memory_gib": 2.0}
-    ]
-    nested = [
-        {
-            "step": 0,
-            "phase": "train",
-            "seconds": {"rollout": 3.0, "update": 1.0},
-            "total": 5.0,
-            "peak_memory_gib": 2.0,
-        }
-    ]
-    for lines in (flat, nested):
-        found = times(lines)
-        assert found.seconds == 5.0
-        assert found.parts == [("rollout", 3.0, 0.6), ("update", 1.0, 0.2)]
-        assert found.peaks == [("peak_memory_gib", 2.0)]
-    assert times([]).seconds is None
-
-
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -113,10 +92,13 @@ def test_times_flat_nested_totals_and_memory() -> None:
         (1.0, "100.0"),
         (0.987, "98.7"),
         (0.9999999, "99.999"),
+        (0.0, "0.0"),
+        (0.0004, "0.04"),
+        (1e-9, "0.001"),
         (None, "–"),
     ],
 )
-def test_percent_never_rounds_up_to_all(value: float | None, shown: str) -> None:
+def test_percent_never_rounds_to_all_or_none(value: float | None, shown: str) -> None:
     assert text.percent(value) == shown
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from fake_run import HOSTILE, RECIPE, make_run
 
 from fivestones.errors import DataError
+from fivestones.evaluate.records import read_records
+from fivestones.evaluate.summary import summarize, write_summary
 from fivestones.report import markdown, write_report
 
 VOID = {"meta", "img", "br", "hr", "input", "link", "circle", "rect", "line", "path"}
@@ -82,7 +85,11 @@ def test_the_whole_page(run: Path) -> None:
         "nearest_cosine",
         "transformers",
         "timeout: 1",
-        "17 min 32 s",
+        "13 min 10 s",  # the sum of the stages: 20 + 60 + 30 * 17 + 4 * 50 s
+        "synthesis 20 s 2.5",
+        "warm-up 1 min 0 s 7.6 3.00",
+        "evaluation of base_examples 50 s",
+        "declared before the run",
     ):
         assert said in page.text, said
     assert "Absent from this run directory" not in page.text
@@ -190,9 +197,42 @@ def test_no_verdict_is_said_when_too_much_is_unscored(tmp_path: Path) -> None:
 
 def test_price_per_hour(copy: Path) -> None:
     html, _ = write_report(copy, price_per_hour=10.0)
-    assert "2.92 at 10.00 an hour" in Page(html.read_text()).text
+    assert "all stages 13 min 10 s 2.19" in Page(html.read_text()).text
     html, _ = write_report(copy)
-    assert "no price per hour given" in Page(html.read_text()).text
+    assert "an hour" not in Page(html.read_text()).text
+
+
+def test_a_margin_set_at_the_evaluation_is_not_called_declared(copy: Path) -> None:
+    summary = json.loads((copy / "summary.json").read_text())
+    summary["method"]["margin"] = 0.5
+    summary["contract"]["overrides"] = {"evaluate.margin": {"declared": 0.1, "used": 0.5}}
+    (copy / "summary.json").write_text(json.dumps(summary))
+    said = page_of(copy).text
+    assert "Margin 0.50 points, set at the evaluation; declared before the run: 0.10." in said
+    assert "Changed at the evaluation: evaluate.margin = 0.5 (declared: 0.1)" in markdown(copy)
+
+
+def test_wins_and_losses_are_of_the_last_evaluation_only(copy: Path) -> None:
+    """Records of tasks that it left out, and older ones of the same task, are in the files beside its own."""
+    cases = copy / "eval" / "cases" / "test.jsonl"
+    cases.write_text("".join(cases.read_text().splitlines(keepends=True)[:20]))
+    path = copy / "eval" / "trained.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    stale = [{**line, "total": 0.0, "criteria": {}} for line in lines]
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*stale, *lines]))
+    found = re.search(r"(\d+) wins (\d+) ties (\d+) losses", page_of(copy).text)
+    assert found
+    wins, ties, losses = map(int, found.groups())
+    assert 18 <= wins + ties + losses <= 20  # one of the 20 is unscored
+    assert wins > losses
+
+
+def test_too_few_clusters_are_told(copy: Path) -> None:
+    records = [r for name in ("base", "trained") for r in read_records(copy / "eval" / f"{name}.jsonl")]
+    few = [replace(r, cluster=str(int(r.task_id[1:]) % 3)) for r in records if r.dataset == "test"]
+    summary = summarize(few, margin=0.1, draws=100, seed=0, max_score=5.0)
+    write_summary(copy / "summary.json", summary)
+    assert "No clear verdict: 3 clusters, a verdict takes 6." in page_of(copy).text
 
 
 def test_markdown_is_short_and_complete(run: Path) -> None:

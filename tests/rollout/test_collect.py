@@ -50,28 +50,35 @@ class Shop:
 
 
 class OneTokenAWord:
+    ends = (59,)
+
     def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
         return tuple(range(len(messages[-1].content)))
 
-    def reply_ids(self, messages: Sequence[Message], replies: Sequence[Message]) -> tuple[int, ...]:
+    def reply_ids(
+        self, messages: Sequence[Message], replies: Sequence[Message], *, ended: bool
+    ) -> tuple[int, ...]:
         assert messages[-1].role == "assistant"
-        return (90, 91)
+        return (91,) if ended else (90, 91)
 
 
 def task(name: str, prompt: str) -> Task:
     return Task(id=name, prompt=(Message("user", prompt),), reference={}, cluster=name)
 
 
-def rolled(script: Script, tasks: Sequence[Task], max_turns: int, group_size: int = 2) -> Any:
+def rolled(
+    script: Script, tasks: Sequence[Task], max_turns: int, group_size: int = 2, context: int = 99
+) -> Any:
     return collect(
-        Shop(),  # type: ignore[arg-type]
+        Shop(),
         tasks,
         script,
         OneTokenAWord(),
-        Generation(),
+        Generation(max_tokens=10),
         lambda task, member, turn: 100 * (task.id == "b") + 10 * member + turn,
         group_size=group_size,
         max_turns=max_turns,
+        context=context,
         version=3,
     )
 
@@ -96,9 +103,50 @@ def test_replies_are_masked_out_and_the_next_turn_sees_them() -> None:
     assert [seeds for _, seeds in script.asked] == [[0, 10, 100, 110], [1, 11]]
 
 
-def test_turns_run_out() -> None:
-    groups = rolled(Script({4: ("ask", "stop"), 9: ("ask", "stop")}), [task("a", "wxyz")], max_turns=2)
-    assert groups[0][1][0].finish == "turns"
+def test_turns_run_out_and_the_answer_is_still_the_policys() -> None:
+    (rollout, _) = rolled(Script({4: ("ask", "stop"), 9: ("ask", "stop")}), [task("a", "wxyz")], 2)[0][1]
+    assert rollout.finish == "turns"
+    assert rollout.answer == "ask" and rollout.messages[-1].role == "assistant"
+    assert rollout.completion_ids == (50, 51, 52, 90, 91, 50, 51, 52) and rollout.loss_mask[-1]
+
+
+def test_an_episode_ends_where_another_turn_would_not_fit() -> None:
+    answers: dict[int, tuple[str, Finish]] = {4: ("ask", "stop"), 9: ("done", "stop")}
+    fits = 4 + 3 + 2 + 10  # prompt, answer, reply, and all that the next turn may say
+    assert rolled(Script(answers), [task("a", "wxyz")], 3, context=fits)[0][1][0].answer == "done"
+    script = Script(answers)
+    full = rolled(script, [task("a", "wxyz")], 3, context=fits - 1)[0][1][0]
+    assert (full.answer, full.finish, len(full.completion_ids)) == ("ask", "length", 3)
+    assert len(script.asked) == 1
+
+
+def test_an_end_token_that_was_sampled_is_not_written_again() -> None:
+    """A tenth token is 59, the end; `ask` of three tokens stopped otherwise."""
+    script = Script({4: ("ask" + " " * 7, "stop"), 15: ("done", "stop")})
+
+    class Patient(Shop):
+        def reply(self, task: Task, messages: Sequence[Message]) -> Sequence[Message]:
+            return [Message("tool", "42")] if messages[-1].content.startswith("ask") else ()
+
+    (_, (rollout,)) = collect(
+        Patient(),
+        [task("a", "wxyz")],
+        script,
+        OneTokenAWord(),
+        Generation(),
+        lambda task, member, turn: 0,
+        group_size=1,
+        max_turns=2,
+    )[0]
+    assert rollout.completion_ids == (*range(50, 60), 91, 50, 51, 52, 53)
+
+
+def test_a_task_drawn_twice_gets_other_seeds() -> None:
+    script = Script({4: ("bye", "stop")})
+    groups = rolled(script, [task("a", "wxyz"), task("b", "wxyz"), task("a", "wxyz")], 1)
+    assert [t.id for t, _ in groups] == ["a", "b", "a"]
+    assert script.asked[0][1] == [0, 10, 100, 110, 20, 30]
+    assert [r.logprobs[0] for r in groups[2][1]] == [-20.0, -30.0]
 
 
 def test_a_truncated_answer_gets_no_reply() -> None:

@@ -220,8 +220,9 @@ def test_criteria_of_weight_0_are_reported_by_kind_and_not_rewarded() -> None:
         reference={"output": {"text": "the cat sat on the mat"}},
         cluster="t",
     )
-    verdict = scorer.judge(task, [{"text": "the mat on the cat sat"}])[0]
+    (score,) = scorer(task, [rollout(json.dumps({"text": "the mat on the cat sat"}))])
     assert scorer.names == ("text", "text.rouge1", "text.rougeL")
     assert scorer.max_reward == 2.0
-    assert verdict.criteria["text"] == verdict.criteria["text.rouge1"] == 1.0
-    assert verdict.criteria["text.rougeL"] == pytest.approx(0.5)  # "the cat sat": 3 of 6 words both ways
+    assert score.reward == 2.0
+    assert score.criteria["text"] == score.criteria["text.rouge1"] == 1.0
+    assert score.criteria["text.rougeL"] == pytest.approx(0.5)  # "the cat sat": 3 of 6 words both ways

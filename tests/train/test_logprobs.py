@@ -15,16 +15,19 @@ from fivestones.train.logprobs import chunked_logprobs
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(
-    n=st.sampled_from([1, 5, logprobs.CHUNK - 1, logprobs.CHUNK, logprobs.CHUNK + 1, 2 * logprobs.CHUNK + 3]),
+    n=st.sampled_from([1, 5, logprobs.ROWS - 1, logprobs.ROWS, logprobs.ROWS + 1, 2 * logprobs.ROWS + 3]),
     temperature=st.sampled_from([0.3, 1.0, 2.0]),
     frozen_head=st.booleans(),
+    vocabulary=st.sampled_from([30, logprobs.TILE, logprobs.TILE + 1]),
     seed=st.integers(0, 99),
 )
-def test_equal_to_log_softmax(n: int, temperature: float, frozen_head: bool, seed: int) -> None:
+def test_equal_to_log_softmax(
+    n: int, temperature: float, frozen_head: bool, vocabulary: int, seed: int
+) -> None:
     g = torch.Generator().manual_seed(seed)
     hidden = torch.randn(n, 8, generator=g, requires_grad=True)
-    head = torch.randn(30, 8, generator=g, requires_grad=not frozen_head)
-    targets, weights = torch.randint(30, (n,), generator=g), torch.randn(n, generator=g)
+    head = torch.randn(vocabulary, 8, generator=g, requires_grad=not frozen_head)
+    targets, weights = torch.randint(vocabulary, (n,), generator=g), torch.randn(n, generator=g)
     leaves = [hidden] if frozen_head else [hidden, head]
 
     full = (hidden @ head.T / temperature).log_softmax(-1)

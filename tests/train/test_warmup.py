@@ -6,14 +6,8 @@ from typing import Any
 import pytest
 from groups import group, rollout, score, task
 
-from fivestones.train.warmup import (
-    demonstration,
-    gate_rate,
-    imitate,
-    imitation_batches,
-    winners,
-    with_examples,
-)
+from fivestones.train.step_log import gate_rate
+from fivestones.train.warmup import demonstration, imitate, imitation_batches, winners, with_examples
 from fivestones.types import Group, Message, Sample
 
 SAMPLES = [demonstration(f"t{i}", (1, i), (5, 6, 7)) for i in range(7)]
@@ -40,6 +34,11 @@ def taught(step: int, batches: Any) -> tuple[Pupil, list[tuple[int, int]]]:
 def test_a_demonstration_trains_on_the_whole_answer() -> None:
     s = SAMPLES[3]
     assert s.loss_mask == (True,) * 3 and s.advantages == (1.0,) * 3 and s.prompt_ids == (1, 3)
+
+
+def test_only_the_marked_part_of_a_rollout_is_imitated() -> None:
+    s = demonstration("t", (1,), (5, 6, 7), (True, False, True))
+    assert s.loss_mask == (True, False, True) and s.advantages == (1.0, 0.0, 1.0)
 
 
 def test_batches_hold_every_sample_once_a_pass_and_are_repeatable() -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fivestones.evaluate.identity import record_key
 from fivestones.evaluate.records import EvalRecord, append_records, read_records
-from fivestones.protocols import Progress, Sampler, Scorer
-from fivestones.types import Completion, Generation, Message, Rollout, Task
+from fivestones.protocols import Progress, Scorer
+from fivestones.types import Generation, Rollout, Task
 
 CHUNK = 128  # tasks between two writes: what a kill can cost
 
@@ -26,71 +27,95 @@ class Dataset:
     criteria: tuple[str, ...] = ()  # names, in order
 
 
+@dataclass(frozen=True)
+class Contestant:
+    """A model under one way of prompting it."""
+
+    name: str
+    model: str  # digest of its folder
+    generation: Generation
+    prompt_ids: Callable[[Task], tuple[int, ...]]
+    roll: Callable[[Sequence[Task], Callable[[int], None]], Sequence[Rollout]]
+    """(tasks, on_done) -> a greedy rollout of each, in order; calls on_done(finished so far)."""
+
+
 def evaluate_contestant(
-    name: str,
+    contestant: Contestant,
     dataset: Dataset,
-    sampler: Sampler,
-    prompt_ids: Callable[[Sequence[Message]], tuple[int, ...]],
-    prompt: Callable[[Task], tuple[Message, ...]],
-    generation: Generation,
+    scorer: str,
     path: Path,
     progress: Progress,
+    after_chunk: Callable[[int], None],
 ) -> list[EvalRecord]:
-    """Appends to `path` what is missing there and returns all records of the dataset."""
-    known = read_records(path) if path.exists() else []
-    done = {(r.dataset, r.task_id) for r in known if r.total is not None}  # what was unscored is tried again
-    missing = [t for t in dataset.tasks if (dataset.name, t.id) not in done]
-    label = f"evaluate {name} on {dataset.name}"
-    progress(len(dataset.tasks) - len(missing), len(dataset.tasks), label)
+    """Appends to `path` what is missing there and returns the records of the dataset, in the order of its
+    tasks.
+
+    A record of `path` is used again when it is the task's last, scored, and made under the same conditions.
+    scorer: digest of what scores; after_chunk: called with the number of tasks just recorded.
+    """
+    name, tasks = contestant.name, dataset.tasks
+    keys = {
+        task.id: record_key(
+            task,
+            contestant.prompt_ids(task),
+            contestant.generation,
+            model=contestant.model,
+            scorer=scorer,
+        )
+        for task in tasks
+    }
+    last = {r.task_id: r for r in read_records(path) if r.dataset == dataset.name}
+    have = {i: r for i, r in last.items() if r.total is not None and keys.get(i) == r.key}
+    # in order and whole chunks, so that a resumed evaluation batches as an uninterrupted one: in bfloat16 a
+    # greedy output can turn on what is decoded beside it
+    missing = [task for task in tasks if task.id not in have]
+    done, label = len(tasks) - len(missing), f"evaluate {name} on {dataset.name}"
+    progress(done, len(tasks), label)
     for start in range(0, len(missing), CHUNK):
-        tasks = missing[start : start + CHUNK]
-        prompts = [prompt(t) for t in tasks]
-        ids = [prompt_ids(p) for p in prompts]
+        chunk = missing[start : start + CHUNK]
         began = time.monotonic()
-        completions = sampler.generate(ids, generation, [0] * len(ids))
-        seconds = (time.monotonic() - began) / len(tasks)
+        rollouts = contestant.roll(chunk, _teller(progress, done, len(tasks), label))
+        seconds = (time.monotonic() - began) / len(chunk)
         records = [
-            _record(name, dataset, task, p, i, c, seconds)
-            for task, p, i, c in zip(tasks, prompts, ids, completions, strict=True)
+            _record(name, dataset, task, rollout, keys[task.id], seconds)
+            for task, rollout in zip(chunk, rollouts, strict=True)
         ]
         append_records(path, records)
-        known += records
-        progress(len(dataset.tasks) - len(missing) + start + len(tasks), len(dataset.tasks), label)
-    wanted = {t.id for t in dataset.tasks}
-    return [r for r in known if r.dataset == dataset.name and r.task_id in wanted]
+        have |= {record.task_id: record for record in records}
+        done += len(chunk)
+        after_chunk(len(chunk))
+    return [have[task.id] for task in tasks]
+
+
+def _teller(progress: Progress, done: int, total: int, label: str) -> Callable[[int], None]:
+    """Tells of completions as they finish; a later turn of the same episodes counts none anew."""
+    most = 0
+
+    def tell(finished: int) -> None:
+        nonlocal most
+        if finished > most:
+            most = finished
+            progress(done + finished, total, label)
+
+    return tell
 
 
 def _record(
-    name: str,
-    dataset: Dataset,
-    task: Task,
-    prompt: tuple[Message, ...],
-    ids: tuple[int, ...],
-    c: Completion,
-    seconds: float,
+    name: str, dataset: Dataset, task: Task, rollout: Rollout, key: str, seconds: float
 ) -> EvalRecord:
-    rollout = Rollout(
-        task_id=task.id,
-        messages=(*prompt, Message("assistant", c.text)),
-        prompt_ids=ids,
-        completion_ids=c.token_ids,
-        loss_mask=(True,) * len(c.token_ids),
-        logprobs=c.logprobs,
-        finish=c.finish,
-        policy_version=0,
-    )
     score = dataset.scorer(task, [rollout])[0]
     return EvalRecord(
         task_id=task.id,
         contestant=name,
         dataset=dataset.name,
+        key=key,
         cluster=task.cluster,
         tags=task.tags,
-        text=c.text,
-        finish=c.finish,
-        tokens=len(c.token_ids),
+        text=rollout.answer,
+        finish=rollout.finish,
+        tokens=sum(rollout.loss_mask),
         strict=not score.failed,
-        lenient=dataset.lenient(c.text) is not None,
+        lenient=dataset.lenient(rollout.answer) is not None,
         failed=score.failed,
         criteria=score.criteria,
         total=score.reward,

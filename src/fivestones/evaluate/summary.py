@@ -1,10 +1,12 @@
 """Records -> the content of `summary.json`: figures of each contestant, trained model against each other one.
 
 Rules, stated in the summary itself under `method`:
-- `strict`, `lenient`, `truncated`: shares with Wilson intervals. Everything else: bootstrap over clusters.
+- `strict`, `lenient`, `truncated`: shares with Wilson intervals, which take rows as independent. Everything
+  else: bootstrap over clusters; but for `seconds`, the shares of whole batches, which have no interval.
 - A section (criterion) of an output that failed a gate counts 0; one the judge abstained on is unknown.
 - Paired figures use the tasks where both sides are known. When more than `max_unscored` of the shared tasks
   is unknown, the verdict is `refused` and the numbers are null: failures of a judge correlate with content.
+- With fewer than six clusters the verdict is `unclear`: no interval of so few can hold 95%.
 - Sections also as counts of passes (at least 0.5): exact McNemar, Holm over the sections of that pair.
 - The margin, declared in points of the total, is divided by max_score for shares and sections.
 """
@@ -23,14 +25,22 @@ from typing import Any
 import numpy as np
 
 from fivestones.evaluate.records import EvalRecord
-from fivestones.evaluate.statistics import Array, clustered_means, holm, mcnemar_exact, verdict, wilson
+from fivestones.evaluate.statistics import (
+    MIN_CLUSTERS,
+    Array,
+    clustered_means,
+    holm,
+    mcnemar_exact,
+    verdict,
+    wilson,
+)
 from fivestones.runlog import write_atomic
 from fivestones.types import Estimate
 
 SECTION_PASS = 0.5
 TIE = 1e-9  # totals closer than this are a tie
 TEST = "test"
-RESERVED = ("total", "strict", "lenient")
+RESERVED = ("total", "strict", "lenient", "tokens", "words")
 
 Json = dict[str, Any]
 Found = Mapping[tuple[str, ...], Estimate | None]  # (contestant, metric) or (a, b, metric)
@@ -89,14 +99,16 @@ def summarize(
         "max_score": max_score,
         "sections": list(names),
         "method": {
-            "interval": "95%: Wilson for shares, percentile bootstrap over clusters otherwise",
+            "interval": "95%: Wilson for shares, rows taken as independent; otherwise bootstrap over "
+            "clusters, percentiles expanded for few of them",
             "margin": margin,
             "draws": draws,
             "seed": seed,
             "max_unscored": max_unscored,
+            "min_clusters": MIN_CLUSTERS,
             "section_pass": SECTION_PASS,
             "sections_of_failed_outputs": 0.0,
-            "mcnemar": "exact, two-sided, Holm over the sections of a pair",
+            "mcnemar": "exact, two-sided, rows taken as independent, Holm over the sections of a pair",
         },
         **_part(test, plan, "test"),
         "slices": _slices(test, plan, slice_by, held_out or {}),
@@ -187,7 +199,6 @@ def _measures(table: _Table, name: str, sections: Sequence[str]) -> dict[str, Ar
         "strict": column(lambda r: float(r.strict)),
         "tokens": column(lambda r: r.tokens),
         "words": column(lambda r: len(r.text.split())),
-        "seconds": column(lambda r: r.seconds),
     }
     for section in sections:
         out[section_metric(section)] = column(lambda r, s=section: _section(r, s))
@@ -213,7 +224,7 @@ def _contestant(table: _Table, name: str, plan: _Plan, found: Found) -> Json:
         "truncated": _json(wilson(sum(r.finish == "length" for r in records), n)),
         "tokens": _json(found[name, "tokens"]),
         "words": _json(found[name, "words"]),
-        "seconds": _json(found[name, "seconds"]),
+        "seconds": {"mean": _round(sum(r.seconds for r in records) / n), "n": n},
         "failed": dict(sorted(Counter(gate for r in records for gate in r.failed).items())),
         "unscored": {
             "n": len(unknown),
@@ -249,6 +260,8 @@ def _pair(
             out.append({**entry, **nothing, "verdict": "refused", "why": why})
             continue
         entry |= {**_json(estimate), "verdict": verdict(estimate, margin)}
+        if estimate.clusters < MIN_CLUSTERS:
+            entry["why"] = f"{estimate.clusters} clusters, a verdict takes {MIN_CLUSTERS}"
         if metric == "total":
             wins, losses = int((difference > TIE).sum()), int((difference < -TIE).sum())
             entry |= {"wins": wins, "losses": losses, "ties": estimate.n - wins - losses}

@@ -23,7 +23,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from fivestones.errors import ModelError
-from fivestones.models.partial import grouped_attention
+from fivestones.models.partial import packed_attention
 
 NAME = "fivestones"
 # configuration of what is neither in `attend` nor in `chunked_logprobs`
@@ -89,19 +89,36 @@ class Segment:
     def end(self) -> int:
         return self.start + self.prompt + sum(self.lengths)
 
+    @property
+    def shared(self) -> bool:
+        """Whether several completions share the prompt; a single one is one causal sequence with it."""
+        return len(self.lengths) > 1
+
+    @property
+    def causal(self) -> slice:
+        """The tokens that are one causal sequence."""
+        return slice(self.start, self.start + self.prompt if self.shared else self.end)
+
+    @property
+    def own(self) -> slice:
+        """The tokens of the completions."""
+        return slice(self.start + self.prompt, self.end)
+
     @cached_property
     def padded_index(self) -> Tensor:
         """[G, Lmax] offsets into the completion tokens of the segment; padding repeats token 0."""
-        width = max(self.lengths)
         starts = torch.tensor((0, *self.lengths[:-1])).cumsum(0)[:, None]
-        steps = torch.arange(width)[None]
-        return torch.where(steps < torch.tensor(self.lengths)[:, None], starts + steps, 0)
+        return torch.where(self.real, starts + torch.arange(max(self.lengths))[None], 0)
+
+    @cached_property
+    def real(self) -> Tensor:
+        """[G, Lmax] true where a token is."""
+        return torch.arange(max(self.lengths))[None] < torch.tensor(self.lengths)[:, None]
 
     @cached_property
     def flat_index(self) -> Tensor:
         """[sum of lengths] positions of the real tokens in the padded [G * Lmax] grid."""
-        width = max(self.lengths)
-        return torch.cat([torch.arange(n) + i * width for i, n in enumerate(self.lengths)])
+        return self.real.flatten().nonzero()[:, 0]
 
 
 class PackedLayout:
@@ -137,19 +154,15 @@ class PackedLayout:
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         if self.captured is not None:
             self.captured[layer] = (k[0], v[0])
+        if not self.plain and window is None and q.device.type == "cpu":
+            return packed_attention(q, k, v, self.segments, scale)
         parts = []
         for s in self.segments:
-            if len(s.lengths) == 1:  # nothing to share: one causal sequence
-                whole = slice(s.start, s.end)
-                parts.append(_causal(q[:, :, whole], k[:, :, whole], v[:, :, whole], scale, window))
-                continue
-            cut = slice(s.start, s.start + s.prompt)
+            cut, own = s.causal, s.own
             parts.append(_causal(q[:, :, cut], k[:, :, cut], v[:, :, cut], scale, window))
-            if s.lengths:
-                own = slice(s.start + s.prompt, s.end)
+            if s.shared:
                 args = (q[0, :, own], k[0, :, own], v[0, :, own], k[0, :, cut], v[0, :, cut])
-                fast = not self.plain and window is None and q.device.type == "cpu"
-                parts.append((grouped_attention if fast else masked_attention)(*args, s, scale, window)[None])
+                parts.append(masked_attention(*args, s, scale, window)[None])
         return torch.cat(parts, dim=2)
 
 

@@ -70,8 +70,11 @@ def duels(
     other: str | None,
     each: int = 2,
 ) -> Duels | None:
-    """Trained against another contestant on the test set. Of each kind: the median one, then the widest."""
-    test = [r for r in records if r.dataset == TEST and r.total is not None]
+    """Trained against another contestant on the tasks of the last evaluation's test set: those in `cases`. Of
+    each kind: the median one, then the widest."""
+    texts = cases.get(TEST, {})
+    last = {(r.contestant, r.task_id): r for r in records if r.dataset == TEST and r.task_id in texts}
+    test = [r for r in last.values() if r.total is not None]
     mine = {r.task_id: r for r in test if r.contestant == trained}
     theirs = {r.task_id: r for r in test if r.contestant == other}
     shared = sorted(set(mine) & set(theirs))
@@ -81,7 +84,6 @@ def duels(
     for task in shared:
         gap = (mine[task].total or 0.0) - (theirs[task].total or 0.0)
         by_kind["win" if gap > TIE else "loss" if gap < -TIE else "tie"].append((gap, task))
-    texts = cases.get(TEST, {})
     shown = []
     for kind, found in by_kind.items():
         found.sort(key=lambda pair: (abs(pair[0]), pair[1]))
@@ -89,7 +91,7 @@ def duels(
         for gap, task in chosen:
             pair = [_of_record(mine[task]), _of_record(theirs[task])]
             tags = ", ".join(f"{k}: {v}" for k, v in mine[task].tags.items())
-            source = _cut(texts.get(task, ""))
+            source = _cut(texts[task])
             shown.append(
                 Duel(kind=kind, task_id=task, tags=tags, difference=gap, source=source, outputs=pair)
             )

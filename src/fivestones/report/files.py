@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 import yaml
 
 from fivestones.errors import DataError
-from fivestones.evaluate.records import EvalRecord, read_cases, read_lines, read_records
+from fivestones.evaluate.records import EvalRecord, read_cases, read_records
+from fivestones.runlog import read_jsonl
 
 Json = dict[str, Any]
 T = TypeVar("T")
+Line = TypeVar("Line", bound=Mapping[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class RunFiles:
     recipe: Json
     manifest: Json
     metrics: list[Json]  # one a step and phase, in order; the last line of a step counts
-    timings: list[Json]
+    timings: list[Json]  # all lines: what was done twice took its time twice
     rollouts: list[tuple[int, list[Json]]]  # (step, lines) at the start, in the middle and at the end
     records: list[EvalRecord]
     cases: Mapping[str, Mapping[str, str]]  # dataset -> task id -> source text
@@ -58,8 +60,8 @@ def read_run(run_dir: Path) -> RunFiles:
         recipe_text=recipe_text,
         recipe=read("recipe.yaml", "", _yaml_object, {}) if recipe_text else {},
         manifest=read("manifest.json", "versions, machine, hashes", _json_object, {}),
-        metrics=_last_of_each(read("metrics.jsonl", "training curves", read_lines, [])),
-        timings=_last_of_each(read("timings.jsonl", "time per step", read_lines, [])),
+        metrics=last_of_each(read("metrics.jsonl", "training curves", read_jsonl, [])),
+        timings=read("timings.jsonl", "time of each stage", read_jsonl, []),
         rollouts=read("rollouts", "samples of training", _three_steps, []),
         records=read("eval", "evaluated outputs", _all_records, []),
         cases=read("eval/cases", "the inputs of the evaluated outputs", _all_cases, {}),
@@ -70,6 +72,16 @@ def read_run(run_dir: Path) -> RunFiles:
         absent=absent,
         problems=problems,
     )
+
+
+def last_of_each(lines: Sequence[Line]) -> list[Line]:
+    """Of lines of one phase and step the last: a resumed run may have written a step twice."""
+    kept: dict[tuple[str, Any], Line] = {}
+    for line in lines:
+        key = (str(line.get("phase", "train")), line.get("step"))
+        kept.pop(key, None)
+        kept[key] = line
+    return list(kept.values())
 
 
 def _text(path: Path) -> str:
@@ -90,16 +102,6 @@ def _yaml_object(path: Path) -> Json:
     return value
 
 
-def _last_of_each(lines: list[Json]) -> list[Json]:
-    """A resumed run may have written a step twice: the later line counts."""
-    kept: dict[tuple[str, Any], Json] = {}
-    for line in lines:
-        key = (str(line.get("phase", "train")), line.get("step"))
-        kept.pop(key, None)
-        kept[key] = line
-    return list(kept.values())
-
-
 def _three_steps(folder: Path) -> list[tuple[int, list[Json]]]:
     numbered = []
     for path in folder.glob("step-*.jsonl"):
@@ -108,7 +110,7 @@ def _three_steps(folder: Path) -> list[tuple[int, list[Json]]]:
             numbered.append((int(digits), path))
     numbered.sort()
     chosen = sorted({0, len(numbered) // 2, len(numbered) - 1}) if numbered else []
-    return [(numbered[i][0], read_lines(numbered[i][1])) for i in chosen]
+    return [(numbered[i][0], read_jsonl(numbered[i][1])) for i in chosen]
 
 
 def _all_records(folder: Path) -> list[EvalRecord]:

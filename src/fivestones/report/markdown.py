@@ -19,6 +19,9 @@ def to_markdown(run: RunFiles) -> str:
         out += [_progress(run.metrics), ""]
     else:
         out += _tables(summary, trained, wanted)
+    if changed := text.overrides(summary):
+        told = (f"{k} = {v['used']} (declared: {v['declared']})" for k, v in changed.items())
+        out += [f"Changed at the evaluation: {'; '.join(told)}", ""]
     for part in summary.get("slices", []):
         if part["held_out"]:
             out += [f"Held out, {part['tag']} = {part['value']}:", "", *_contestants(part, trained, wanted)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from fivestones.report import charts, text
 from fivestones.report.examples import duels, samples
 from fivestones.report.files import RunFiles, read_run
 from fivestones.report.markdown import to_markdown
-from fivestones.report.training import Training, times, training
+from fivestones.report.timing import times
+from fivestones.report.training import Training, training
 from fivestones.runlog import write_atomic
 
 Json = dict[str, Any]
@@ -25,7 +25,7 @@ TRAINED_COLOUR = 0
 def write_report(run_dir: Path, *, price_per_hour: float | None = None) -> tuple[Path, Path]:
     """Writes report.html and report.md into the run directory; the same bytes for the same files.
 
-    price_per_hour: of the machine, in any currency; None leaves the cost out unless the manifest has one.
+    price_per_hour: of the machine, in any currency; None leaves the cost out.
     Raises DataError when there is no such directory.
     """
     run = read_run(run_dir)
@@ -65,8 +65,6 @@ def _context(run: RunFiles, price_per_hour: float | None) -> Json:
     curves = training(run.metrics, summary.get("max_score"))
     clock = times(run.timings)
     slices = sorted(summary.get("slices", []), key=lambda s: not _apart(s))  # the telling ones first
-    price = price_per_hour if price_per_hour is not None else run.manifest.get("price_per_hour")
-    hours = _hours(run.manifest, clock.seconds)
     return {
         "run": run,
         "name": str(run.recipe.get("name") or run.path.name),
@@ -78,6 +76,8 @@ def _context(run: RunFiles, price_per_hour: float | None) -> Json:
         "sections": [str(s) for s in summary.get("sections", [])],
         "metric_of": section_metric,
         "method": summary.get("method", {}),
+        "contract": summary.get("contract", {}),
+        "declared": text.margin_declared(summary),
         "main": _part(summary, order, trained, colours, head.other),
         "slices": [{**s, **_part(s, order, trained, colours, head.other)} for s in slices],
         "shown_slices": sum(_apart(s) for s in slices),
@@ -88,9 +88,7 @@ def _context(run: RunFiles, price_per_hour: float | None) -> Json:
         "colours": colours,
         "training": curves,
         "time": clock,
-        "hours": hours,
-        "cost": hours * float(price) if price is not None and hours is not None else None,
-        "price": price,
+        "price": price_per_hour,
         "samples": samples(run.rollouts),
         "duels": duels(run.records, run.cases, trained, head.other),
     }
@@ -141,12 +139,3 @@ def _state(run: RunFiles, curves: Training) -> str:
     planned = (run.recipe.get("train") or {}).get("steps")
     of = f" of {planned}" if isinstance(planned, int) else ""
     return f"{curves.steps}{of} training steps" if curves.steps else "no training step yet"
-
-
-def _hours(manifest: Mapping[str, Any], step_seconds: float | None) -> float | None:
-    """Wall-clock hours of the run where the manifest has its ends, else of the training steps."""
-    try:
-        began, ended = (dt.datetime.fromisoformat(str(manifest[k])) for k in ("started", "finished"))
-        return (ended - began).total_seconds() / 3600
-    except (KeyError, ValueError, TypeError):
-        return None if step_seconds is None else step_seconds / 3600

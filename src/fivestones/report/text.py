@@ -14,7 +14,7 @@ VERDICTS = {
     "superior": "better: the whole interval of the difference is above 0",
     "non-inferior": "not worse by more than the margin",
     "inferior": "worse: the whole interval of the difference is below 0",
-    "unclear": "unclear: the interval holds both a gain and a loss larger than the margin",
+    "unclear": "it may be better, or worse by more than the margin",
     "refused": "no verdict: too much is unscored",
 }
 
@@ -33,14 +33,14 @@ def number(value: Any, digits: int = 2) -> str:
 
 
 def percent(value: Any) -> str:
-    """98.7; near 100 with as many digits as it takes not to round up to it."""
+    """98.7; near 0 and 100 with as many digits as it takes not to round to them."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return NONE
     for digits in (1, 2, 3):
         text = f"{100 * value:.{digits}f}"
-        if float(text) < 100 or value >= 1:
+        if value in (0, 1) or 0 < abs(float(text)) < 100:
             return text
-    return "99.999"
+    return "99.999" if value > 0.5 else "0.001"
 
 
 def signed(value: Any, digits: int = 2) -> str:
@@ -125,8 +125,23 @@ def headline(summary: Mapping[str, Any]) -> Headline:
         f"{said}: {value_of(pair, 'signed')} points {over} {other}, the best of the others "
         f"({interval_of(pair, 'signed')}, {number(pair['clusters'])} clusters).{valid}"
     )
+    if "why" in pair:
+        sentence += f" No clear verdict: {pair['why']}."
     tone = {"superior": "good", "non-inferior": "even", "inferior": "bad"}.get(pair["verdict"], "none")
     return Headline(str(pair["verdict"]), sentence, tone, other)
+
+
+def overrides(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the evaluation was asked for instead of what the recipe declared: key -> {declared, used}."""
+    return dict((summary.get("contract") or {}).get("overrides") or {})
+
+
+def margin_declared(summary: Mapping[str, Any]) -> str:
+    """When the margin was chosen, in words."""
+    changed = overrides(summary).get("evaluate.margin")
+    if changed is None:
+        return "declared before the run"
+    return f"set at the evaluation; declared before the run: {number(changed['declared'])}"
 
 
 def best_other(summary: Mapping[str, Any]) -> str | None:

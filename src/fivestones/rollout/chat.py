@@ -39,9 +39,13 @@ class Chat:
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return next((i for i in reversed(ids) if i in self.ends), self.ends[0])
 
-    def reply_ids(self, messages: Sequence[Message], replies: Sequence[Message]) -> tuple[int, ...]:
+    def reply_ids(
+        self, messages: Sequence[Message], replies: Sequence[Message], *, ended: bool
+    ) -> tuple[int, ...]:
         """Tokens that the template adds for `replies` after a finished assistant turn, up to the next one.
 
+        ended: the turn was sampled with an end token, which then stands for the template's own; else, as
+        after a stop string, the tokens begin with what the template writes at the end of a turn.
         Raises ValueError when the template rewrites what came before, so that no delta exists.
         """
         (mark,) = _marked(messages[-1:])
@@ -53,8 +57,10 @@ class Chat:
             raise ValueError("the chat template rewrites earlier turns: its rollouts cannot be token-exact")
         skeleton = self._render([*messages[:-1], mark, *_marked(replies, 1)], generate=True)
         ids = self._encode(after[cut:], skeleton.partition(mark.content)[2], [messages[-1], *replies])
-        # the sampled turn ended with its own end token
-        return tuple(ids[1:] if ids and ids[0] in self.ends else ids)
+        closing = self.tokenizer(tail, add_special_tokens=False)["input_ids"]
+        if ended and any(i in self.ends for i in closing):
+            ids = ids[1 + next(n for n, i in enumerate(ids) if i in self.ends) :]
+        return tuple(ids)
 
     def _render(self, messages: Sequence[Message], *, generate: bool) -> str:
         chat = [{"role": m.role, "content": m.content} for m in messages]

@@ -2,32 +2,69 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from fivestones.protocols import Environment, Sampler
-from fivestones.types import Finish, Generation, Message, Rollout, Task
+from fivestones.types import Completion, Finish, Generation, Message, Rollout, Task
 
 
 class Tokens(Protocol):
     """What `chat.Chat` gives."""
 
+    @property
+    def ends(self) -> Sequence[int]: ...
+
     def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]: ...
 
-    def reply_ids(self, messages: Sequence[Message], replies: Sequence[Message]) -> tuple[int, ...]: ...
+    def reply_ids(
+        self, messages: Sequence[Message], replies: Sequence[Message], *, ended: bool
+    ) -> tuple[int, ...]: ...
 
 
 @dataclass(slots=True)
 class _Open:
+    """One attempt under way."""
+
     task: Task
-    messages: list[Message]
+    member: int
     prompt_ids: tuple[int, ...]
-    seed: int
+    messages: list[Message]
     ids: list[int] = field(default_factory=list)
     mask: list[bool] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    finish: Finish = "turns"
+    finish: Finish = "stop"
+
+    @property
+    def chat_ids(self) -> tuple[int, ...]:
+        return (*self.prompt_ids, *self.ids)
+
+    def said(self, completion: Completion) -> None:
+        self.messages.append(Message("assistant", completion.text))
+        self.ids += completion.token_ids
+        self.mask += [True] * len(completion.token_ids)
+        self.logprobs += completion.logprobs
+        self.finish = completion.finish
+
+    def heard(self, replies: Sequence[Message], ids: Sequence[int]) -> None:
+        self.messages += replies
+        self.ids += ids
+        self.mask += [False] * len(ids)
+        self.logprobs += [0.0] * len(ids)
+
+    def rollout(self, version: int) -> Rollout:
+        return Rollout(
+            task_id=self.task.id,
+            messages=tuple(self.messages),
+            prompt_ids=self.prompt_ids,
+            completion_ids=tuple(self.ids),
+            loss_mask=tuple(self.mask),
+            logprobs=tuple(self.logprobs),
+            finish=self.finish,
+            policy_version=version,
+        )
 
 
 def collect(
@@ -40,51 +77,47 @@ def collect(
     *,
     group_size: int,
     max_turns: int = 1,
+    context: int = 1 << 30,
     version: int = 0,
 ) -> list[tuple[Task, tuple[Rollout, ...]]]:
     """`group_size` rollouts of each task, in order. seed_of(task, member, turn) is a rollout's random
-    stream."""
-    prompts = {task.id: chat.prompt_ids(task.prompt) for task in tasks}
-    members = range(group_size)
-    rows = [_Open(t, list(t.prompt), prompts[t.id], j) for t in tasks for j in members]
+    stream; where a task comes twice, its members are counted on.
+
+    An episode ends when nothing replies, after `max_turns` turns (finish `turns`), or when another turn of
+    `generation.max_tokens` would not fit `context` tokens (finish `length`). Its last message is always the
+    policy's: a reply that nobody can answer is left out.
+    """
+    rows: list[_Open] = []
+    seen: Counter[str] = Counter()
+    for task in tasks:
+        prompt = chat.prompt_ids(task.prompt)
+        for member in range(seen[task.id], seen[task.id] + group_size):
+            rows.append(_Open(task, member, prompt, list(task.prompt)))
+        seen[task.id] += group_size
     active = rows
     for turn in range(max_turns):
         done = sampler.generate(
-            [(*r.prompt_ids, *r.ids) for r in active],
+            [row.chat_ids for row in active],
             generation,
-            [seed_of(r.task, r.seed, turn) for r in active],
+            [seed_of(row.task, row.member, turn) for row in active],
         )
         still = []
-        for row, c in zip(active, done, strict=True):
-            row.ids += c.token_ids
-            row.mask += [True] * len(c.token_ids)
-            row.logprobs += c.logprobs
-            row.messages.append(Message("assistant", c.text))
-            row.finish = c.finish
-            replies = env.reply(row.task, row.messages) if c.finish == "stop" else ()
-            if replies:
-                added = chat.reply_ids(row.messages, replies)
-                row.ids += added
-                row.mask += [False] * len(added)
-                row.logprobs += [0.0] * len(added)
-                row.messages += replies
+        for row, completion in zip(active, done, strict=True):
+            row.said(completion)
+            replies = env.reply(row.task, row.messages) if completion.finish == "stop" else ()
+            if not replies:
+                continue
+            if turn + 1 == max_turns:
                 row.finish = "turns"
-                still.append(row)
+                continue
+            ids = chat.reply_ids(row.messages, replies, ended=completion.token_ids[-1] in chat.ends)
+            if len(row.chat_ids) + len(ids) + generation.max_tokens > context:
+                row.finish = "length"
+                continue
+            row.heard(replies, ids)
+            still.append(row)
         active = still
         if not active:
             break
-    rollouts = [
-        Rollout(
-            task_id=r.task.id,
-            messages=tuple(r.messages),
-            prompt_ids=r.prompt_ids,
-            completion_ids=tuple(r.ids),
-            loss_mask=tuple(r.mask),
-            logprobs=tuple(r.logprobs),
-            finish=r.finish,
-            policy_version=version,
-        )
-        for r in rows
-    ]
-    size = group_size
-    return [(task, tuple(rollouts[i * size : (i + 1) * size])) for i, task in enumerate(tasks)]
+    rollouts = [row.rollout(version) for row in rows]
+    return [(task, tuple(rollouts[i * group_size : (i + 1) * group_size])) for i, task in enumerate(tasks)]

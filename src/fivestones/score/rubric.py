@@ -71,11 +71,11 @@ class RubricScorer:
         """One score a rollout, in order."""
         passed = [self._pass(task, rollout) for rollout in rollouts]
         outputs = [output for output in passed if not isinstance(output, Score)]
-        judged = iter(self.judge(task, outputs))
+        judged = iter(self._judge(task, outputs))
         return [entry if isinstance(entry, Score) else self._score(next(judged)) for entry in passed]
 
-    def judge(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
-        """All criteria of each output, gates aside: evaluation asks this of leniently read outputs."""
+    def _judge(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+        """All criteria of each output, gates aside."""
         if not outputs:
             return []
         kinds = dict.fromkeys(part.kind for part in self._criteria.values() if part.kind in self._judges)

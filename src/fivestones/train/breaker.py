@@ -8,24 +8,36 @@ from collections.abc import Sequence
 from fivestones.errors import JudgePausedError
 from fivestones.types import Group
 
-WINDOW = 10  # steps
+WINDOW = 10  # steps, the one under way included
 
 
 class Breaker:
-    def __init__(self, allowed: float) -> None:
+    def __init__(self, allowed: float, past: Sequence[tuple[float, float]] = ()) -> None:
+        """allowed: share of rollouts that may be unscored; past: (unscored, rollouts) of the steps done, so
+        that a resumed run pauses where an uninterrupted one would."""
         self.allowed = allowed
-        self.window: deque[tuple[int, int]] = deque(maxlen=WINDOW)
+        self._past = deque(((int(u), int(n)) for u, n in past), maxlen=WINDOW - 1)
+        self._groups: list[Group] = []  # of the step under way
 
     def check(self, groups: Sequence[Group]) -> None:
-        scores = [s for g in groups for s in g.scores]
-        bad = [s for s in scores if s.reward is None]
-        self.window.append((len(bad), len(scores)))
-        unscored, total = (sum(x) for x in zip(*self.window, strict=True))
+        """Counts further groups of this step. Raises JudgePausedError."""
+        self._groups += groups
+        unscored, total = (sum(counts) for counts in zip(*self._past, self._step(), strict=True))
         if unscored > max(self.allowed * total, 1 if self.allowed else 0):  # a lone abstention is no outage
-            causes = Counter(cause for s in bad for cause in s.unscored.values()).most_common(3)
+            causes = Counter(
+                cause for g in self._groups for s in g.scores for cause in s.unscored.values()
+            ).most_common(3)
             raise JudgePausedError(
                 f"paused: {unscored} of the last {total} rollouts are unscored ({unscored / total:.1%}, "
                 f"allowed {self.allowed:.1%}); causes: "
                 f"{', '.join(f'{c} ({n})' for c, n in causes) or 'earlier steps'}. "
                 "Mend the judge, then go on with --resume: nothing is lost"
             )
+
+    def end_step(self) -> None:
+        self._past.append(self._step())
+        self._groups = []
+
+    def _step(self) -> tuple[int, int]:
+        scores = [s for g in self._groups for s in g.scores]
+        return sum(s.reward is None for s in scores), len(scores)

@@ -30,6 +30,8 @@ def train(
     max_tokens: int,
     after_step: Callable[[int, Sequence[Group], Mapping[str, float]], None],
 ) -> None:
+    """From `policy.step` to `part.steps`. max_tokens: the most that a rollout can sample; after_step: (step,
+    groups, metrics of the update)."""
     for step in range(policy.step, part.steps):
         sampler.sync(policy.weights(), version=step)  # on-policy: roll out with the weights we update
         groups = collect(tasks_at(step, 0), step)

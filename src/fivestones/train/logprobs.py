@@ -1,17 +1,20 @@
 """Log-probs of chosen tokens without ever holding all logits.
 
-Rows go through the output head in chunks: matrix product in the compute dtype, log-sum-exp in float32, the
-entropy for free; backward recomputes each chunk. Shapes: N rows, V vocabulary, E hidden size.
+The output head is applied tile by tile of the vocabulary: matrix product in the compute dtype, running
+log-sum-exp in float32 while the tile is in the processor's cache, the entropy for free; backward recomputes
+each tile (docs/experiments.md has the measured sizes). Shapes: N rows, V vocabulary, E hidden size, T tile.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-CHUNK = 512
+ROWS = 1024  # rows of hidden states at a time: bounds the memory of a tile
+TILE = 4096  # vocabulary entries at a time
 
 
 def chunked_logprobs(
@@ -25,20 +28,37 @@ def chunked_logprobs(
     return logprobs, entropy
 
 
-class _Workspace:
-    """Buffers for one chunk of logits, used again by all chunks: fresh ones of this size are costly to
-    map."""
+class _Tiles:
+    """Logits of some rows, tile by tile, in buffers that all tiles share."""
 
-    def __init__(self, hidden: Tensor, head: Tensor) -> None:
-        shape = (min(CHUNK, len(hidden)), len(head))
+    def __init__(self, rows: int, head: Tensor, temperature: float) -> None:
+        shape = (rows, min(TILE, len(head)))
+        self.head, self.temperature = head, temperature
         self.product = torch.empty(shape, dtype=head.dtype, device=head.device)
         self.logits = torch.empty(shape, dtype=torch.float32, device=head.device)
 
-    def logits_of(self, rows: Tensor, head: Tensor, temperature: float) -> Tensor:
-        """[n, V] float32, valid until the next call."""
-        torch.mm(rows, head.T, out=self.product[: len(rows)])
-        out = self.logits[: len(rows)].copy_(self.product[: len(rows)])
-        return out if temperature == 1 else out.div_(temperature)
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        """(first entry of the tile, its rows of `head` [T, E])."""
+        start = 0
+        for weight in self.head.split(TILE):
+            yield start, weight
+            start += len(weight)
+
+    def of(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        """[n, T] float32, valid until the next call."""
+        n, width = len(hidden), len(weight)
+        product = self._cut(self.product, n, width)
+        torch.mm(hidden, weight.T, out=product)
+        out = self._cut(self.logits, n, width).copy_(product)
+        return out if self.temperature == 1 else out.div_(self.temperature)
+
+    def small(self, values: Tensor) -> Tensor:
+        """values [n, T] in the compute dtype, valid until the next call."""
+        return self._cut(self.product, *values.shape).copy_(values)
+
+    @staticmethod
+    def _cut(buffer: Tensor, n: int, width: int) -> Tensor:
+        return buffer.flatten()[: n * width].view(n, width)
 
 
 class _Chunked(torch.autograd.Function):
@@ -47,17 +67,27 @@ class _Chunked(torch.autograd.Function):
         ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
         logprobs, entropies, log_zs = [], [], []
-        space = _Workspace(hidden, head)
-        spare = torch.empty_like(space.logits)
-        for rows, chosen in zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True):
-            logits = space.logits_of(rows, head, temperature)
-            top = logits.amax(-1)
-            p = torch.sub(logits, top[:, None], out=spare[: len(rows)]).exp_()
-            z = p.sum(-1)
-            log_z = top + z.log()
-            logprobs.append(logits.gather(1, chosen[:, None])[:, 0] - log_z)
-            entropies.append(log_z - p.mul_(logits).sum(-1) / z)
-            log_zs.append(log_z)
+        tiles = _Tiles(min(ROWS, len(hidden)), head, temperature)
+        for rows, chosen in zip(hidden.split(ROWS), targets.split(ROWS), strict=True):
+            top = torch.full((len(rows),), float("-inf"), device=rows.device)
+            # of exp(x - top): its sum, its sum weighted by x; the logit of the chosen token
+            z, zx, own = torch.zeros_like(top), torch.zeros_like(top), torch.zeros_like(top)
+            for start, weight in tiles:
+                logits = tiles.of(rows, weight)
+                inside, index = _inside(chosen, start, len(weight))
+                own += logits.gather(1, index)[:, 0] * inside
+                higher = torch.maximum(top, logits.amax(-1))
+                rescale = (top - higher).exp_()
+                # zx is kept relative to `top` so that large logits lose no digits
+                shifted = logits.sub_(higher[:, None])
+                p = shifted.exp()
+                zx = torch.where(z > 0, zx + z * (top - higher), zx) * rescale + p.mul(shifted).sum(-1)
+                z = z * rescale + p.sum(-1)
+                top = higher
+            log_z = z.log()
+            logprobs.append(own - top - log_z)
+            entropies.append(log_z - zx / z)
+            log_zs.append(top + log_z)
         ctx.save_for_backward(hidden, head, targets, torch.cat(log_zs))
         ctx.temperature = temperature
         entropy = torch.cat(entropies)
@@ -67,16 +97,29 @@ class _Chunked(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden, head, targets, log_z = ctx.saved_tensors
-        space = _Workspace(hidden, head)
-        grad_hidden = []
-        grad_head = torch.zeros_like(head, dtype=torch.float32) if ctx.needs_input_grad[1] else None
-        pieces = (x.split(CHUNK) for x in (hidden, targets, log_z, grads[0] / ctx.temperature))
-        for rows, chosen, z, g in zip(*pieces, strict=True):
-            # d logp / d logits = onehot - softmax
-            d = space.logits_of(rows, head, ctx.temperature).sub_(z[:, None]).exp_().mul_(-g[:, None])
-            d[torch.arange(len(chosen), device=d.device), chosen] += g
-            small = space.product[: len(rows)].copy_(d)
-            grad_hidden.append(small @ head)
-            if grad_head is not None:
-                grad_head += small.T @ rows
-        return torch.cat(grad_hidden), None if grad_head is None else grad_head.to(head.dtype), None, None
+        tiles = _Tiles(min(ROWS, len(hidden)), head, ctx.temperature)
+        grad_hidden = torch.zeros_like(hidden, dtype=torch.float32)
+        grad_head = torch.empty_like(head) if ctx.needs_input_grad[1] else None
+        columns = (hidden, grad_hidden, targets, log_z, grads[0] / ctx.temperature)
+        for start, weight in tiles:
+            to_weight: Tensor | None = None
+            for rows, to_rows, chosen, z, g in zip(*(x.split(ROWS) for x in columns), strict=True):
+                # d logp / d logits = onehot - softmax
+                d = tiles.of(rows, weight).sub_(z[:, None]).exp_().mul_(-g[:, None])
+                inside, index = _inside(chosen, start, len(weight))
+                d.scatter_add_(1, index, (g * inside)[:, None])
+                small = tiles.small(d)
+                to_rows += small @ weight
+                if grad_head is not None:
+                    part = small.T @ rows
+                    to_weight = part if to_weight is None else to_weight.float() + part
+            if grad_head is not None and to_weight is not None:
+                grad_head[start : start + len(weight)] = to_weight
+        return grad_hidden.to(hidden.dtype), grad_head, None, None
+
+
+def _inside(chosen: Tensor, start: int, width: int) -> tuple[Tensor, Tensor]:
+    """Which targets [n] lie in the tile, and their places in it [n, 1] (0 for the others)."""
+    index = chosen - start
+    inside = (index >= 0) & (index < width)
+    return inside, torch.where(inside, index, 0)[:, None]

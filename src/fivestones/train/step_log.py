@@ -13,7 +13,8 @@ from fivestones.types import Group
 
 
 def group_metrics(groups: Sequence[Group], min_contrast: float) -> dict[str, float]:
-    """Means over the known scores of a step; unscored ones are counted, not averaged."""
+    """Means over the known scores of a step; unscored ones are counted, not averaged. Without any known
+    reward there is no mean."""
     scores = [s for g in groups for s in g.scores]
     rollouts = [r for g in groups for r in g.rollouts]
     known = [s.reward for s in scores if s.reward is not None]
@@ -26,11 +27,11 @@ def group_metrics(groups: Sequence[Group], min_contrast: float) -> dict[str, flo
         )
         for name in names
     }
+    rewards = {"reward_mean": float(np.mean(known)), "reward_std": float(np.std(known))} if known else {}
     return {
-        "reward_mean": float(np.mean(known)) if known else float("nan"),
-        "reward_std": float(np.std(known)) if known else float("nan"),
+        **rewards,
         **criteria,
-        "gate_rate": 1.0 - sum(bool(s.failed) for s in scores) / len(scores),
+        "gate_rate": gate_rate(groups),
         "completion_tokens_mean": float(np.mean(lengths)),
         "completion_tokens_max": float(max(lengths)),
         "truncated": sum(r.finish == "length" for r in rollouts) / len(rollouts),
@@ -40,11 +41,18 @@ def group_metrics(groups: Sequence[Group], min_contrast: float) -> dict[str, flo
     }
 
 
+def gate_rate(groups: Sequence[Group]) -> float:
+    """Share of rollouts that pass all gates."""
+    scores = [s for g in groups for s in g.scores]
+    return sum(not s.failed for s in scores) / max(len(scores), 1)
+
+
 def rollout_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """What `rollouts/step-*.jsonl` holds: a row a rollout, with its score."""
     return [
         {
             "task_id": g.task.id,
-            "prompt": [asdict(m) for m in g.task.prompt],
+            "prompt": [asdict(m) for m in r.messages[:-1]],  # earlier turns included
             "text": r.answer,
             "finish": r.finish,
             "tokens": len(r.completion_ids),

@@ -1,7 +1,8 @@
 """Warm-up: enough success for reinforcement to have something to reinforce.
 
-`references` imitates a few reference outputs; `self` needs none: the model samples with an example in its
-prompt, the winners are imitated without it, until the gate rate of the plain prompt passes the target.
+`references` imitates a few reference outputs; `self` needs none: the model samples, with examples in its
+prompt where there are any, and its winners are imitated without them, until the gate rate of the plain prompt
+passes the target.
 """
 
 from __future__ import annotations
@@ -18,16 +19,21 @@ AfterStep = Callable[[int, int, Mapping[str, float]], None]
 """(steps done, total steps, metrics)."""
 
 
-def demonstration(task_id: str, prompt_ids: tuple[int, ...], answer_ids: tuple[int, ...]) -> Sample:
-    """An answer to imitate."""
-    n = len(answer_ids)
+def demonstration(
+    task_id: str,
+    prompt_ids: tuple[int, ...],
+    answer_ids: tuple[int, ...],
+    loss_mask: tuple[bool, ...] | None = None,
+) -> Sample:
+    """An answer to imitate: prompt_ids [P], answer_ids [C]; of it only what `loss_mask` [C] marks."""
+    mask = (True,) * len(answer_ids) if loss_mask is None else loss_mask
     return Sample(
         task_id=task_id,
         prompt_ids=prompt_ids,
         completion_ids=answer_ids,
-        loss_mask=(True,) * n,
-        logprobs=(0.0,) * n,
-        advantages=(1.0,) * n,
+        loss_mask=mask,
+        logprobs=(0.0,) * len(answer_ids),
+        advantages=tuple(float(m) for m in mask),
     )
 
 
@@ -61,20 +67,14 @@ def with_examples(prompt: Sequence[Message], examples: Sequence[tuple[Message, s
 
 
 def winners(groups: Sequence[Group]) -> list[tuple[Task, Rollout]]:
-    """The best passing rollout of each group that has one."""
+    """The best passing rollout of each group that has one; of equal ones the first."""
     best = []
     for group in groups:
         passing = [
-            (s.reward, -i)
-            for i, s in enumerate(group.scores)
+            (s.reward, r)
+            for r, s in zip(group.rollouts, group.scores, strict=True)
             if s.reward is not None and s.reward > 0 and not s.failed
         ]
         if passing:
-            best.append((group.task, group.rollouts[-max(passing)[1]]))
+            best.append((group.task, max(passing, key=lambda pair: pair[0])[1]))
     return best
-
-
-def gate_rate(groups: Sequence[Group]) -> float:
-    """Share of rollouts that pass all gates."""
-    scores = [s for g in groups for s in g.scores]
-    return sum(not s.failed for s in scores) / max(len(scores), 1)

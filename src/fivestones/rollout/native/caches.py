@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fivestones.models.attention import Segment, masked_attention
-from fivestones.models.partial import flash_forward, grouped_attention
+from fivestones.models.partial import completions, flash_forward
 
 KeyValues = dict[int, tuple[Tensor, Tensor]]  # layer -> keys, values [H, tokens, D]
 
@@ -30,9 +30,10 @@ class TailLayout:
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         self.captured[layer] = (k[0], v[0])
         kp, vp = self.prefix[layer]
-        fast = window is None and q.device.type == "cpu"
-        run = grouped_attention if fast else masked_attention
-        return run(q[0], k[0], v[0], kp, vp, self.segment, scale, window)[None]
+        args = (q[0], k[0], v[0], kp, vp, self.segment, scale)
+        if window is None and q.device.type == "cpu":
+            return completions(*args)[0].to(q.dtype)[None]
+        return masked_attention(*args, window)[None]
 
 
 class LaneCaches:

@@ -21,6 +21,7 @@ from fivestones.errors import DataError
 from fivestones.models.allocator import release_memory
 from fivestones.models.attention import PackedLayout
 from fivestones.rollout.native.caches import KeyValues, LaneCaches, TailLayout
+from fivestones.rollout.native.packed import packed_linears
 from fivestones.types import Completion, Finish, Generation
 
 PREFILL_TOKENS = 2048  # tokens of one prefill row
@@ -79,7 +80,8 @@ class NativeSampler:
         was_training = self.model.training
         self.model.eval()
         try:
-            self._run(groups, generation)
+            with packed_linears(self.model, self.slots):
+                self._run(groups, generation)
         finally:
             self.model.train(was_training)
             release_memory()

@@ -1,0 +1,74 @@
+"""GRPO on one machine: `train.grpo` with this run's rollouts, logs and checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fivestones.runlog import read_jsonl
+from fivestones.stages.shared import Shared, process_peak
+from fivestones.train.breaker import Breaker
+from fivestones.train.grpo import train
+from fivestones.train.schedule import tasks_at
+from fivestones.train.step_log import group_metrics, rollout_rows
+from fivestones.types import Group, Task
+
+
+def run_grpo(shared: Shared, warm: Path) -> Path:
+    """The trained model's folder; `warm` itself when the recipe has no steps."""
+    run, recipe = shared.run, shared.recipe
+    if done := run.marked("train"):
+        return run.path / str(done["folder"])
+    policy = shared.policy(warm)
+    if recipe.train.kl > 0:
+        policy.keep_reference()
+    chat = shared.chat(policy.model)
+    sampler = shared.sampler(policy.model, recipe.rollout.slots, chat)
+    tasks = shared.train_tasks
+    shared.resume(policy, "train")
+    logged = [r for r in read_jsonl(run.metrics_path) if r["phase"] == "train"]
+    breaker = Breaker(recipe.train.max_unscored, [(r["unscored"], r["rollouts"]) for r in logged])
+    seconds: dict[str, float] = {}
+    clock = time.monotonic()
+
+    def roll(batch: Sequence[Task], step: int) -> list[Group]:
+        groups, spent = shared.rollouts(batch, sampler, chat, f"step-{step}", recipe.rollout.group_size)
+        for part, s in spent.items():
+            seconds[part] = seconds.get(part, 0.0) + s
+        breaker.check(groups)
+        return groups
+
+    def after(step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
+        nonlocal clock
+        row = {"step": step + 1, "phase": "train", **group_metrics(groups, recipe.train.min_contrast)}
+        run.append(run.metrics_path, {**row, **metrics})
+        if recipe.train.log_rollouts:
+            run.save_rollouts(step + 1, rollout_rows(groups))
+        spent = {**seconds, "update": time.monotonic() - clock - sum(seconds.values())}
+        timing = {"step": step + 1, "phase": "train", **spent, "peak_memory_bytes": process_peak()}
+        run.append(run.timings_path, timing)
+        if (step + 1) % recipe.train.checkpoint_every == 0 or step + 1 == recipe.train.steps:
+            run.save_checkpoint("train", step + 1, policy.save, recipe.train.keep_checkpoints)
+        breaker.end_step()
+        seconds.clear()
+        clock = time.monotonic()
+        told = f"{row['reward_mean']:.2f}" if "reward_mean" in row else "unknown"
+        shared.progress(step + 1, recipe.train.steps, f"train: reward {told}")
+
+    train(
+        recipe.train,
+        lambda step, extra: tasks_at(tasks, recipe.train.tasks_per_step, recipe.seed, step, extra),
+        roll,
+        policy,
+        sampler,
+        shared.most_tokens,
+        after,
+    )
+    folder = shared.last("train") if recipe.train.steps else warm
+    run.mark("train", {"folder": _relative(folder, run.path)})
+    return folder
+
+
+def _relative(folder: Path, root: Path) -> str:
+    return str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)

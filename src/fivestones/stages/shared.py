@@ -1,0 +1,223 @@
+"""What every stage needs of a run: the model's tokens, its tasks, rollouts, and where a phase goes on."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fivestones.build import Job
+from fivestones.errors import DataError, UsageError
+from fivestones.evaluate.run import Dataset
+from fivestones.models.allocator import keep_memory
+from fivestones.models.load import context_length, end_tokens, load_tokenizer, model_folder, read_config
+from fivestones.protocols import Progress
+from fivestones.rollout.chat import Chat
+from fivestones.rollout.collect import collect
+from fivestones.rollout.native.sampler import NativeSampler
+from fivestones.runlog import RunDir
+from fivestones.train.policy import TorchPolicy
+from fivestones.train.schedule import stream
+from fivestones.train.warmup import demonstration
+from fivestones.types import Generation, Group, Message, Rollout, Sample, Task
+
+log = logging.getLogger(__name__)
+
+
+def prepare_torch(threads: int) -> None:
+    """threads: 0 leaves torch's own choice."""
+    keep_memory()
+    if threads:
+        torch.set_num_threads(threads)
+
+
+class Shared:
+    """One job, one run directory, one base model."""
+
+    def __init__(self, job: Job, run: RunDir, progress: Progress) -> None:
+        self.job, self.run, self.progress = job, run, progress
+        self.recipe = job.recipe
+        self.base = model_folder(self.recipe.model)
+        self.tokenizer = load_tokenizer(self.base)
+        self.context = context_length(read_config(self.base))
+
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt may have, so that an answer fits the context."""
+        return self.context - self.recipe.generation.max_tokens
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens that a rollout can sample, over all its turns."""
+        return self.recipe.generation.max_tokens * self.recipe.environment.max_turns
+
+    # the model
+
+    def chat(self, model: Any) -> Chat:
+        return Chat(self.tokenizer, end_tokens(self.tokenizer, model), self.recipe.generation.template)
+
+    def sampler(self, model: Any, slots: int, chat: Chat) -> NativeSampler:
+        return NativeSampler(model, self.tokenizer, chat.ends, slots=slots, context=self.context)
+
+    def policy(self, folder: Path) -> TorchPolicy:
+        recipe = self.recipe
+        gc.collect()  # a policy of an earlier stage is full of cycles (hooks), and large
+        constant = recipe.train.tasks_per_step * recipe.rollout.group_size * self.most_tokens
+        return TorchPolicy.from_folder(
+            folder,
+            recipe.model,
+            recipe.train,
+            loss_constant=float(constant),
+            temperature=recipe.rollout.temperature,
+        )
+
+    def prompt_tokens(self, prompt: Sequence[Message]) -> int:
+        return len(Chat(self.tokenizer, (), self.recipe.generation.template).prompt_ids(prompt))
+
+    # tasks
+
+    @cached_property
+    def datasets(self) -> list[Dataset]:
+        """What contestants are compared on: the test split, and files of real cases."""
+        extra = [self.job.extra_set(name, path) for name, path in self.recipe.evaluate.extra.items()]
+        return [self.job.test_set(), *extra]
+
+    @cached_property
+    def train_tasks(self) -> list[Task]:
+        """Train tasks whose prompt leaves room for an answer."""
+        limit = min(self.room, self.recipe.generation.max_prompt_tokens or self.room)
+        tasks = self.job.tasks("train")
+        long = {t.id for t in tasks if self.prompt_tokens(t.prompt) > limit}
+        kept = [t for t in tasks if t.id not in long]
+        if not kept:
+            raise DataError(f"no train task has a prompt of at most {limit} tokens")
+        if long:
+            first = next(t.id for t in tasks if t.id in long)
+            log.warning(
+                "train: left out %d of %d tasks with a prompt above %d tokens (first: %s)",
+                len(long),
+                len(tasks),
+                limit,
+                first,
+            )
+        return kept
+
+    def references(self, tasks: Sequence[Task]) -> list[Task]:
+        """The first tasks with a reference output: the only ones whose reference is ever imitated."""
+        limit = self.recipe.warmup.references
+        return [t for t in tasks if t.reference.get("output")][:limit]
+
+    def demonstrations(self, chat: Chat, tasks: Sequence[Task]) -> list[Sample]:
+        env, out, long = self.job.environment, [], 0
+        for task in tasks:
+            answer = chat.answer_ids(env.reference_text(task))
+            if len(answer) > self.recipe.generation.max_tokens:
+                long += 1
+                continue
+            out.append(demonstration(task.id, chat.prompt_ids(task.prompt), answer))
+        if long:
+            log.warning("%d references are longer than generation.max_tokens and are not imitated", long)
+        if not out:
+            raise DataError(no_demonstrations(long, self.recipe.generation.max_tokens))
+        return out
+
+    def examples(self, tasks: Sequence[Task]) -> list[tuple[Message, str]]:
+        """The shortest of the allowed references, as (user message, answer). Raises UsageError when there is
+        none."""
+        env = self.job.environment
+        short = sorted(self.references(tasks), key=lambda t: (len(t.prompt[-1].content), t.id))
+        if not short:
+            raise UsageError(
+                "examples in the prompt need train rows with a reference output (warmup.references is 0, or "
+                "the data has none)"
+            )
+        return [(t.prompt[-1], env.reference_text(t)) for t in short[: self.recipe.evaluate.examples]]
+
+    # rollouts
+
+    def rollouts(
+        self, tasks: Sequence[Task], sampler: NativeSampler, chat: Chat, label: str, group_size: int
+    ) -> tuple[list[Group], Mapping[str, float]]:
+        """Rolled out and scored groups, and the seconds of both parts. label: names the random streams."""
+        began = time.monotonic()
+        generation = replace(self.job.generation, temperature=self.recipe.rollout.temperature)
+        rolled = self._collect(tasks, sampler, chat, generation, label, group_size)
+        middle = time.monotonic()
+        groups = [
+            Group(task=task, rollouts=rollouts, scores=tuple(self.job.scorer(task, rollouts)))
+            for task, rollouts in rolled
+        ]
+        return groups, {"rollout": middle - began, "score": time.monotonic() - middle}
+
+    def answers(self, tasks: Sequence[Task], sampler: NativeSampler, chat: Chat) -> list[Rollout]:
+        """One greedy rollout of each task, in order: what evaluation scores."""
+        rolled = self._collect(tasks, sampler, chat, self.job.greedy, "greedy", 1)
+        return [rollout for _, (rollout,) in rolled]
+
+    def _collect(
+        self,
+        tasks: Sequence[Task],
+        sampler: NativeSampler,
+        chat: Chat,
+        generation: Generation,
+        label: str,
+        group_size: int,
+    ) -> list[tuple[Task, tuple[Rollout, ...]]]:
+        return collect(
+            self.job.environment,
+            tasks,
+            sampler,
+            chat,
+            generation,
+            lambda task, member, turn: stream(self.recipe.seed, label, task.id, member, turn),
+            group_size=group_size,
+            max_turns=self.recipe.environment.max_turns,
+            context=self.context,
+            version=sampler.version,
+        )
+
+    # phases
+
+    def resume(self, policy: TorchPolicy, phase: str) -> int:
+        """Load the phase's latest checkpoint, if any, and forget what was logged after it; returns its
+        step."""
+        if latest := self.run.latest(phase):
+            policy.load(latest[1])
+        else:
+            policy.step = 0
+        self.run.rewind(phase, policy.step + 1)
+        return policy.step
+
+    def last(self, phase: str) -> Path:
+        """The folder of the phase's latest checkpoint, which exists."""
+        latest = self.run.latest(phase)
+        assert latest is not None
+        return latest[1]
+
+
+def no_demonstrations(long: int, max_tokens: int) -> str:
+    """Why nothing can be imitated. long: references that are longer than `max_tokens`."""
+    why = (
+        f"all {long} are longer than generation.max_tokens = {max_tokens}"
+        if long
+        else "the train rows have none"
+    )
+    return (
+        f"no reference output to imitate: {why}; allowed without: warmup.kind self or none, and "
+        "evaluate.contestants without imitation and base_examples"
+    )
+
+
+def process_peak() -> int:
+    """The most bytes of memory that the process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
