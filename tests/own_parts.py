@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fivestones.protocols import Gate
 from fivestones.types import Message, Rollout, Score, Split, Task, Verdict
 
 GO_ON = Message("user", "Go on.")
@@ -18,8 +17,6 @@ class TwoTurns:
     unscored: the first so many rollouts of a group have no reward.
     outages: so many times of a task does its judge fail for all rollouts, then it works.
     """
-
-    gates: Mapping[str, Gate] = {}
 
     def __init__(
         self, rows: Mapping[Split, Sequence[Mapping[str, Any]]], unscored: int = 0, outages: int = 0

@@ -99,11 +99,50 @@ def test_the_verb_train_refuses_other_rows_but_not_other_real_cases(folder: Path
         fivestones.train(folder / "run")
 
 
-def test_eval_trains_nothing_from_other_rows(folder: Path) -> None:
-    edit(folder / "tickets.jsonl")
-    fivestones.evaluate(folder / "run")  # all is trained
-    with pytest.raises(RunExistsError, match=r"files\.train changed"):
-        fivestones.evaluate(folder / "run", {"evaluate.contestants": ["imitation", "trained"]})
+@pytest.mark.parametrize(
+    ("file", "name"), [("tickets.jsonl", "files.train"), ("model/model.safetensors", "model")]
+)
+def test_eval_refuses_other_rows_and_another_base_model(folder: Path, file: str, name: str) -> None:
+    """The test split is drawn from the rows of `files.train`: with more of them trained ones could enter."""
+    edit(folder / file)
+    with pytest.raises(RunExistsError, match=f"{name} changed".replace(".", r"\.")):
+        fivestones.evaluate(folder / "run")
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"started": "x"}'])
+def test_a_run_without_a_readable_manifest_cannot_go_on(folder: Path, content: str | None) -> None:
+    manifest = folder / "run" / "manifest.json"
+    manifest.unlink()
+    if content is not None:
+        manifest.write_text(content)
+    with pytest.raises(RunExistsError, match=r"manifest\.json cannot be read"):
+        start(folder, resume=True)
+
+
+def test_a_mended_judge_goes_on_and_is_recorded_with_its_step(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = folder / "run"
+    first = json.loads((run / "manifest.json").read_text())
+    assert first["judges"] == [{"digest": first["inputs"]["judge"], "from_step": 1}]
+    start(folder, resume=True, judge__retries=2)
+    second = json.loads((run / "manifest.json").read_text())
+    assert second["judges"] == [
+        *first["judges"],
+        {"digest": second["inputs"]["judge"], "from_step": COUNTS["train.steps"] + 1},
+    ]
+    assert caplog.text.count("the judge is another one from step 3 on") == 1
+    assert fivestones.Run(run).recipe.judge.retries == 2
+    caplog.clear()
+    start(folder, resume=True, judge__retries=2)
+    assert "judge" not in caplog.text
+    with pytest.raises(UsageError, match=r"train\.lr"):
+        start(folder, resume=True, judge__retries=2, train__lr=0.5)
+
+
+def test_metrics_are_those_of_the_run(whole: Path) -> None:
+    rows = fivestones.Run(whole / "run").metrics
+    assert [row["step"] for row in rows if row["phase"] == "train"] == [1, 2]
 
 
 # what eval may change

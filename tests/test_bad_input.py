@@ -3,17 +3,20 @@ lost."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import fivestones
 import tiny_job
@@ -187,6 +190,110 @@ def test_a_missing_model_is_told_before_data_is_made(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere"):
         fivestones.run("soap", {"model.source": "./nowhere"}, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+# data that is still to be made, and code of one's own
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"synth.held_out_style": "ramblin"}, "rambling"),
+        ({"evaluate.extra": {"clinic": "real.jsonl"}}, "no column `note`"),
+        ({"evaluate.examples": 30}, "examples in the prompt"),
+    ],
+)
+def test_a_mistake_about_made_data_leaves_the_run_directory_free(
+    model: Path, tmp_path: Path, changes: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_job.write_jsonl(tmp_path / "real.jsonl", [{"dialogue": "Doctor: Well?\nPatient: A cough."}])
+    few = {**tiny_job.COUNTS, "model.source": str(model), "synth.train": 40, "synth.test": 4}
+    few |= {"warmup.references": 40, "generation.max_tokens": 700}
+    with pytest.raises((UsageError, DataError), match=told):
+        fivestones.run("soap", {**few, **changes}, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+OWN_JUDGE = """
+from helper_of_own_judge import POINTS
+from fivestones.types import Verdict
+
+class Judge:
+    def __init__(self, fields, shift=0.0):
+        self.fields, self.shift = fields, shift
+
+    def __call__(self, task, outputs):
+        return [Verdict(criteria=dict.fromkeys(self.fields, POINTS + self.shift)) for _ in outputs]
+"""
+
+
+def installed_script() -> list[str]:
+    """As the installed command starts: the working folder is not on the path."""
+    return [sys.executable, "-P", "-c", "from fivestones.cli import main; main()"]
+
+
+def scripted(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*installed_script(), *arguments],
+        cwd=cwd,
+        env=tiny_job.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def with_own_judge(job: Path, source: str = OWN_JUDGE) -> Path:
+    """The recipe names it; the module and one that it imports lie beside the recipe."""
+    (job.parent / "own_judge_beside.py").write_text(source)
+    (job.parent / "helper_of_own_judge.py").write_text("POINTS = 0.5\n")
+    tree = yaml.safe_load(job.read_text())
+    tree["judge"] = {"kind": "own_judge_beside:Judge"}
+    for criterion in tree["environment"]["structured"]["criteria"]:
+        criterion["kind"] = "facts"
+    job.write_text(yaml.safe_dump(tree))
+    return job
+
+
+def test_code_of_ones_own_is_found_beside_the_recipe_and_from_its_copy_in_the_run(
+    job: Path, model: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    run = arguments(
+        with_own_judge(job), model, job.parent / "run", evaluate__contestants=["trained"], train__steps=1
+    )
+    done = scripted(*run, cwd=elsewhere)
+    assert done.returncode == 0, done.stderr
+    for again in (["eval", str(job.parent / "run")], [*run, "--resume"]):
+        done = scripted(*again, cwd=elsewhere)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "told"),
+    [
+        ("def Judge(:\n", {}, r"own_judge_beside\.py, line 1: "),
+        ("\nimport no_such_thing\n", {}, r"own_judge_beside\.py, line 2: No module named 'no_such_thing'"),
+        ("JUDGE = 1\n", {}, "no attribute 'Judge'"),
+        ("1 / 0\n", {}, r"line 1: ZeroDivisionError"),
+        ("Judge = 1\n", {}, "is 1; allowed: a class or a function"),
+        (OWN_JUDGE, {"shifts": 1}, r"options shifts, fields: .*'shifts'; it takes \(fields, shift=0\.0\)"),
+    ],
+)
+def test_mistakes_in_code_of_ones_own_are_told(
+    job: Path, model: Path, source: str, options: dict[str, Any], told: str
+) -> None:
+    sys.modules.pop("own_judge_beside", None)
+    importlib.invalidate_caches()
+    own = with_own_judge(job, source)
+    try:
+        with pytest.raises(UsageError, match=told):
+            start(own, model, judge__options=options)
+    finally:
+        sys.path.remove(str(job.parent))
+    assert not (job.parent / "run").exists()
 
 
 # run directories

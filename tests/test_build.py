@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import own_parts
 import tiny_job
 from fivestones.build import Job, sample_rows
-from fivestones.errors import UsageError
+from fivestones.errors import DataError, UsageError
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import load_recipe
 from fivestones.types import Message, Rollout, Score, Task
@@ -69,6 +70,23 @@ def test_a_judge_of_ones_own_judges_real_notes_too(tmp_path: Path) -> None:
     assert score.criteria == {"note": 0.5} and score.reward == 3.0
 
 
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({}, "row 2: column `note` is missing"),
+        ({"note": None}, "row 2: column `note` is empty"),
+        ({"note": " \n"}, "row 2: column `note` is empty"),
+        ({"note": {"S": "x"}}, "row 2: column `note` is dict"),
+        ({"section_text": "Cough."}, "row 2: column `note` is missing"),
+    ],
+)
+def test_every_real_case_needs_its_note(tmp_path: Path, second: dict[str, Any], message: str) -> None:
+    rows = [{"dialogue": "Doctor: What is it?", "note": "Cough."}, {"dialogue": "Doctor: Hello.", **second}]
+    path = tiny_job.write_jsonl(tmp_path / "clinic.jsonl", rows)
+    with pytest.raises(DataError, match=rf"clinic\.jsonl: {message}"):
+        soap().extra_set("clinic", path)
+
+
 def own(tmp_path: Path, environment: dict[str, Any], **more: Any) -> Job:
     rows = [{"id": "a", "text": "x"}]
     files = {"train": tiny_job.write_jsonl(tmp_path / "rows.jsonl", rows)}
@@ -81,7 +99,7 @@ def test_what_a_judge_left_unscored_is_asked_again(
     tmp_path: Path, retries: int, outages: int, reward: float | None
 ) -> None:
     kind = {"kind": "own_parts:TwoTurns", "options": {"outages": outages}}
-    job = own(tmp_path, kind, judge={"retries": retries})
+    job = own(tmp_path, kind, judge={"retries": retries, "wait": 0.0})
     (task,) = job.tasks("train")
     assert [s.reward for s in job.scorer(task, [rollout(task, "t"), rollout(task, "t")])] == [reward] * 2
     (task,) = job.test_set().tasks
@@ -91,3 +109,12 @@ def test_what_a_judge_left_unscored_is_asked_again(
 def test_an_environment_that_lacks_something_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"`own_parts:nothing` lacks tasks, reply, scorer"):
         own(tmp_path, {"kind": "own_parts:nothing"}).tasks("train")
+
+
+def test_a_judge_of_ones_own_is_given_time_before_it_is_asked_again(tmp_path: Path) -> None:
+    kind = {"kind": "own_parts:TwoTurns", "options": {"outages": 2}}
+    job = own(tmp_path, kind, judge={"retries": 2, "wait": 0.02})
+    (task,) = job.tasks("train")
+    began = time.monotonic()
+    assert job.scorer(task, [rollout(task, "t")])[0].reward == 1.0
+    assert time.monotonic() - began >= 0.02 + 5 * 0.02

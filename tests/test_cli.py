@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -42,6 +42,12 @@ CERTIFICATE = {
     },
     "made": {"generated": 1030, "removed": {"exact": 1}},
 }
+METRICS = [
+    {"phase": "warmup", "step": 1, "loss": 2.0},
+    {"phase": "warmup", "step": 2, "loss": 1.0},
+    {"phase": "train", "step": 1, "reward_mean": 0.25, "gate_rate": 0.5},
+    {"phase": "train", "step": 2, "reward_mean": 0.75, "gate_rate": 1.0},
+]
 
 
 @dataclass
@@ -51,6 +57,7 @@ class Made:
     summary: Mapping[str, Any] = field(default_factory=lambda: SUMMARY)
     certificate: Mapping[str, Any] = field(default_factory=lambda: CERTIFICATE)
     message: str = "24 rows, no duplicates"
+    metrics: Sequence[Mapping[str, Any]] = field(default_factory=lambda: METRICS)
 
 
 class FakeApi:
@@ -92,7 +99,8 @@ def test_run_hands_over_overrides_profile_and_folder() -> None:
     done = invoke(*words, api=api)
     assert done.exit_code == 0, done.output
     overrides = {"train.lr": 1e-5, "model.lora.rank": 8}
-    assert api.calls == [("run", ("soap", overrides), {"profile": "smoke", "out": Path("d"), "resume": True})]
+    options = {"profile": "smoke", "out": Path("d"), "resume": True, "price_per_hour": None}
+    assert api.calls == [("run", ("soap", overrides), options)]
     assert "50.0 [25.0, 75.0]" in done.stdout  # strict, in percent
     assert "+0.50 [+0.25, +0.75]" in done.stdout
     assert "runs/soap" in done.stdout
@@ -105,9 +113,24 @@ def test_verbs_on_a_run_directory_hand_it_over() -> None:
         assert invoke(*words, api=api).exit_code == 0
     assert api.calls == [
         ("train", (Path("r"),), {}),
-        ("evaluate", (Path("r"), {"evaluate.tasks": 3}), {}),
-        ("report", (Path("r"),), {}),
+        ("evaluate", (Path("r"), {"evaluate.tasks": 3}), {"price_per_hour": None}),
+        ("report", (Path("r"),), {"price_per_hour": None}),
     ]
+
+
+@pytest.mark.parametrize("words", [("run", "soap"), ("eval", "r"), ("report", "r")])
+def test_the_price_of_the_machine_is_handed_over(words: tuple[str, ...]) -> None:
+    api = FakeApi()
+    assert invoke(*words, "--price-per-hour=2.5", api=api).exit_code == 0
+    assert api.calls[0][2]["price_per_hour"] == 2.5
+
+
+def test_train_ends_with_what_was_learned() -> None:
+    shown = invoke("train", "r").stdout
+    warmup = next(line for line in shown.splitlines() if "warmup" in line)
+    train = next(line for line in shown.splitlines() if "train " in line)
+    assert "2.000, 1.000" in warmup and warmup.count(" - ") == 2
+    assert "0.25, 0.75" in train and "50.0, 100.0" in train and " 2 " in train
 
 
 @pytest.mark.parametrize(
@@ -243,7 +266,7 @@ def test_switches_stand_before_a_command_runs() -> None:
     seen: dict[str, str] = {}
 
     class Api(FakeApi):
-        def report(self, path: Path) -> Made:
+        def report(self, path: Path, price_per_hour: float | None) -> Made:
             seen.update(os.environ)
             return Made()
 

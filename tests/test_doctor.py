@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from fivestones.machine import (
     available_memory,
     check_disk,
     check_memory,
+    check_peak,
     check_python,
     check_threads,
     check_versions,
@@ -105,6 +107,8 @@ def test_python_threads_memory_and_disk() -> None:
     assert check_threads(cores() + 1, {}).state == "warn"
     assert check_threads(0, {}).state == "ok"
     assert [check_memory(n * GIB, 8 * GIB).state for n in (4, 8, 13)] == ["ok", "warn", "fail"]
+    assert [check_peak(n * GIB, 10 * GIB).state for n in (4, 10, 11)] == ["ok", "warn", "fail"]
+    assert check_memory(GIB, None).state == check_peak(GIB, None).state == "ok"
     assert [check_disk(n * GIB, Path(), 8 * GIB).state for n in (4, 8, 9)] == ["ok", "warn", "fail"]
     free = available_memory()
     assert free is None or free > 0
@@ -145,7 +149,8 @@ def test_the_longest_sample_is_tried_and_the_run_estimated_from_it(tmp_path: Pat
     tried = found["longest sample"]
     assert tried.state == "ok"
     assert "480 new tokens" in tried.found  # 2 groups of 2, to the last of 120 tokens
-    assert "peak memory" in tried.found
+    assert found["memory (measured)"].found.endswith("free")
+    assert found["memory (measured)"].state == "ok"
     assert "training" in found["time (measured)"].found
     assert not list(tmp_path.glob("runs"))
 
@@ -174,7 +179,7 @@ def test_a_prompt_longer_than_the_context_is_named(tmp_path: Path, split: str, s
 
 
 def test_measured_rates_reproduce_what_was_measured() -> None:
-    recipe = load_recipe("soap", None, ["evaluate.contestants=[]", "warmup.kind=none", "train.steps=1"])
+    recipe = load_recipe("soap", None, ["evaluate.contestants=[base]", "warmup.kind=none", "train.steps=1"])
     rows = Rows(train=4, test=0, prompt=500.0)
     new = int(FILLED * recipe.generation.max_tokens * 32)  # 4 tasks of 8 rollouts
     rates = Rates.measured(
@@ -185,3 +190,52 @@ def test_measured_rates_reproduce_what_was_measured() -> None:
         sequences=32,
     )
     assert seconds(recipe, SMOLLM2, rows, rates)["training"] == pytest.approx(73.0, rel=1e-3)
+
+
+def test_a_trial_that_would_not_fit_is_not_made(tmp_path: Path) -> None:
+    job, model = tiny_job.tickets(tmp_path), tiny_job.model_folder(tmp_path / "model")
+    large = {"rollout.slots": 10**9, "model.source": str(model)}
+    found = {check.name: check for check in examine(str(job), {**tiny_job.COUNTS, **large})}
+    assert found["memory (estimate)"].failed
+    assert found["longest sample"].found.startswith("not tried")
+    assert "time (measured)" not in found
+
+
+def test_a_trial_on_a_cpu_is_bounded_and_adds_the_memory_that_it_left_out(tmp_path: Path) -> None:
+    from fivestones import preflight
+
+    job, model = tiny_job.tickets(tmp_path), tiny_job.model_folder(tmp_path / "model")
+    long = {
+        **tiny_job.COUNTS,
+        "model.source": str(model),
+        "model.device": "cpu",
+        "generation.max_tokens": 9000,
+        "train.token_budget": 64,
+    }
+    stages = preflight.stages_for(load_recipe(job, None, long))
+    plain = preflight.trial(stages)
+    assert plain.new_tokens <= preflight.TRIED_TOKENS < 4 * 9000
+    missing = 4 * 9000 - plain.new_tokens
+    assert preflight.trial(stages, 1000).memory >= plain.memory + 1000 * missing
+
+
+def test_a_model_on_the_hub_is_looked_for_there(tmp_path: Path) -> None:
+    """The command line shuts the hub before the recipe is read; the cause of a failure is the true one."""
+    (tmp_path / "rows.jsonl").write_text('{"text": "hello"}\n' * 20)
+    tree = {
+        "name": "a",
+        "files": {"train": "rows.jsonl"},
+        "model": {"source": "nobody/nothing", "online": True},
+    }
+    (tmp_path / "job.yaml").write_text(json.dumps(tree))
+    closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hub"), "COLUMNS": "400"}
+    done = subprocess.run(
+        tiny_job.command("doctor", "job.yaml", "--quick"),
+        cwd=tmp_path,
+        env=tiny_job.environment(**closed),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "model.online is true: the hub may be asked" in done.stdout, done.stderr
+    assert "offline" not in done.stdout.lower()

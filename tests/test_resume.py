@@ -196,6 +196,27 @@ def test_a_killed_run_ends_the_same(whole: tuple[Path, Outcome], tmp_path: Path,
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
 
 
+@pytest.mark.parametrize("phase", ["warmup", "train"])
+def test_an_interrupted_run_loses_no_step_and_ends_the_same(
+    whole: tuple[Path, Outcome], tmp_path: Path, phase: str
+) -> None:
+    file, expected = whole
+    run = tmp_path / "run"
+    process = start(file, run)
+    while not lines(phase, 4)(run):
+        assert process.poll() is None, process.communicate()[1][-3000:]
+        time.sleep(0.0005)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == -signal.SIGINT
+    rows = [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
+    done = max(row["step"] for row in rows if row["phase"] == phase)
+    saved = sorted(path.name for path in (run / "checkpoints").glob(f"{phase}-*"))
+    assert saved[-1] == f"{phase}-{done:06d}"
+    finish(file, run)
+    assert outcome(run) == expected
+
+
 @pytest.mark.slow
 def test_a_torn_last_line_is_repeated(whole: tuple[Path, Outcome], tmp_path: Path) -> None:
     file, expected = whole

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 
 import pytest
 
-from fivestones.errors import DataError
-from fivestones.runlog import RunDir, append_jsonl, read_jsonl
+from fivestones.errors import DataError, ResourceError
+from fivestones.runlog import RunDir, append_jsonl, disk_errors, read_jsonl
 
 
 def test_every_tear_is_dropped_by_readers_and_cut_by_writers(tmp_path: Path) -> None:
@@ -82,3 +83,21 @@ def test_rewinding_one_phase_keeps_the_others_and_the_time(tmp_path: Path) -> No
     left = [(r["phase"], r["step"]) for r in read_jsonl(run.metrics_path)]
     assert left == [*(("warmup", i) for i in (1, 2, 3)), *(("train", i) for i in (1, 2, 3)), ("imitation", 1)]
     assert len(read_jsonl(run.timings_path)) == 9  # spent all the same
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (errno.EACCES, "/data/rows.jsonl cannot be read or written"),
+        (errno.EROFS, "/data/rows.jsonl cannot be read or written"),
+        (errno.ENOSPC, "the disk is full while writing /data/rows.jsonl"),
+    ],
+)
+def test_an_error_of_the_disk_names_the_file_that_it_is_about(code: int, told: str) -> None:
+    with pytest.raises(ResourceError, match=told), disk_errors(Path("runs/a")):
+        raise OSError(code, "x", "/data/rows.jsonl")
+
+
+def test_an_error_that_tells_no_file_names_the_run() -> None:
+    with pytest.raises(ResourceError, match="while writing runs/a"), disk_errors(Path("runs/a")):
+        raise RuntimeError("No space left on device")

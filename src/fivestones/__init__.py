@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fivestones.api import Run, evaluate, report, run, synth, train
+    from fivestones.doctor import examine as doctor
+    from fivestones.init import init_job as init
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "evaluate", "report", "run", "synth", "train"]
+__all__ = ["Run", "__version__", "doctor", "evaluate", "init", "report", "run", "synth", "train"]
 
 _API = frozenset(__all__) - {"__version__"}
+_ELSEWHERE = {"doctor": ("fivestones.doctor", "examine"), "init": ("fivestones.init", "init_job")}
 
 
 class _Face(ModuleType):
@@ -35,7 +38,8 @@ sys.modules[__name__].__class__ = _Face
 
 def __getattr__(name: str) -> Any:
     if name in _API:
-        return getattr(importlib.import_module("fivestones.api"), name)
+        module, verb = _ELSEWHERE.get(name, ("fivestones.api", name))
+        return getattr(importlib.import_module(module), verb)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

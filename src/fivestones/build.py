@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fivestones import environ
 from fivestones.data.embed import embedder
 from fivestones.data.files import load_files
 from fivestones.data.store import read_rows
@@ -31,7 +34,8 @@ from fivestones.types import Generation, Split, Task
 
 Rows = Mapping[Split, Sequence[Mapping[str, Any]]]
 NOTE_COLUMNS = ("note", "section_text")  # of a file of real cases
-OWN_ENVIRONMENT = ("tasks", "reply", "scorer", "lenient", "reference_text")
+LONGEST_WAIT = 60.0  # seconds before a judge is asked again
+OWN_ENVIRONMENT = ("tasks", "reply", "scorer", "lenient", "reference_text")  # ScoredEnvironment
 
 
 def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Outcome:
@@ -46,7 +50,7 @@ def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> 
         MakeRow(recipe.seed, part.length),
         Paraphrase(recipe.seed, part.length),
         folder,
-        settings=settings_of(part, seed=recipe.seed, generator=soap.VERSION),
+        settings=settings_of(part, seed=recipe.seed, generator=soap.version()),
         embedder=embedder(part.embedder),
         workers=part.workers,
         progress=progress,
@@ -71,6 +75,7 @@ def sample_rows(recipe: Recipe, count: int) -> Rows:
     part = recipe.synth
     if part is None:
         return load_rows(recipe, Path())
+    embedder(part.embedder)  # tells now when what it needs is missing
     few = part.model_copy(update={"train": min(part.train, count), "test": min(part.test, count)})
     make = MakeRow(recipe.seed, part.length)
     rows: dict[Split, list[Mapping[str, Any]]] = {"train": [], "test": []}
@@ -95,16 +100,34 @@ def structured_spec(recipe: Recipe) -> StructuredPart | None:
     return soap_spec() if recipe.environment.kind == "soap" else recipe.environment.structured
 
 
-def resolve(path: str, options: Mapping[str, Any]) -> Any:
-    """`module:attribute`, called with the recipe's options."""
-    module, colon, attribute = path.partition(":")
-    if not colon:
-        raise UsageError(f"`{path}` is neither built in nor of the form module:attribute")
+def resolve(path: str, options: Mapping[str, Any], folders: Iterable[Path] = ()) -> Any:
+    """`module:attribute`, called with the recipe's options. folders: where a user's own modules are."""
+    module, _, attribute = path.partition(":")
+    environ.look_in(folders)
     try:
         made = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as e:
-        raise UsageError(f"`{path}` could not be imported: {e}") from e
+    except Exception as e:  # whatever a user's module raises is theirs to mend
+        raise UsageError(f"`{path}` could not be imported: {_told(e)}") from e
+    if not callable(made):
+        raise UsageError(f"`{path}` is {made!r}; allowed: a class or a function")
+    signature = inspect.signature(made)
+    try:
+        signature.bind(**options)
+    except TypeError as e:
+        raise UsageError(
+            f"`{path}` cannot be called with the options {', '.join(options)}: {e}; it takes {signature}"
+        ) from e
     return made(**options)
+
+
+def _told(error: Exception) -> str:
+    """What went wrong in a user's module, and in which line of it."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    inside = "importlib" not in last.filename and last.filename != __file__
+    where = f"{last.filename}, line {last.lineno}: " if inside else ""
+    return f"{where}{error}" if isinstance(error, ImportError | AttributeError) else f"{where}{error!r}"
 
 
 @dataclass(frozen=True)
@@ -125,8 +148,7 @@ class Job:
 
     @cached_property
     def environment(self) -> Any:
-        """Built in, or the user's own, which holds beside what protocols.Environment asks for: `scorer` (a
-        Scorer), `lenient` (output text -> object or None) and `reference_text` (task -> output text)."""
+        """Built in, or the user's own (a protocols.ScoredEnvironment)."""
         part = self.recipe.environment
         spec = structured_spec(self.recipe)
         if spec is not None:
@@ -135,7 +157,7 @@ class Job:
             if files:
                 sources = {"train": str(files.train), "test": str(files.test or files.train)}
             return StructuredEnvironment(spec, self.rows, sources)
-        made = resolve(part.kind, {**part.options, "rows": self.rows})
+        made = resolve(part.kind, {**part.options, "rows": self.rows}, self.recipe.modules)
         missing = [name for name in OWN_ENVIRONMENT if not hasattr(made, name)]
         if missing:
             raise UsageError(f"environment `{part.kind}` lacks {', '.join(missing)}")
@@ -159,7 +181,11 @@ class Job:
         return self._rubric(spec.criteria, spec.gate_points, self.environment.parse)
 
     def _patient(self, scorer: Scorer) -> Scorer:
-        return retrying(scorer, self.recipe.judge.retries)
+        part = self.recipe.judge
+        # the built-in judge answers the same at once
+        built_in = part.kind == "facts" and ":" not in self.recipe.environment.kind
+        waits = [0.0 if built_in else min(part.wait * 5**i, LONGEST_WAIT) for i in range(part.retries)]
+        return retrying(scorer, waits)
 
     def _rubric(
         self,
@@ -171,7 +197,8 @@ class Job:
         fields = [c.field for c in criteria if c.kind == "facts"]
         judges: dict[str, Judge] = {}
         if self.recipe.judge.kind != "facts":
-            judges["facts"] = resolve(self.recipe.judge.kind, {**self.recipe.judge.options, "fields": fields})
+            judge = self.recipe.judge
+            judges["facts"] = resolve(judge.kind, {**judge.options, "fields": fields}, self.recipe.modules)
         elif fields:
             judges["facts"] = FactsJudge(self.lexicon, fields)
         return RubricScorer(
@@ -215,15 +242,14 @@ class Job:
         """Clinicians' notes have other sections than S, O, A, P: note and output are compared as one text, in
         points of the same scale."""
         rows = read_rows(path, ("dialogue",))
-        column = next((c for c in NOTE_COLUMNS if c in rows[0]), None)
-        if column is None:
-            raise DataError(f"{path}: no column `note`; there are: {', '.join(rows[0])}")
+        notes = _notes(path, rows)
         spec = soap_spec().model_copy(update={"reference": None, "cluster": None, "tags": ()})
-        plain = [{"id": r.get("id", f"{name}-{i}"), "dialogue": r["dialogue"]} for i, r in enumerate(rows)]
+        ids = [f"{name}-{i}" if r.get("id") is None else r["id"] for i, r in enumerate(rows)]
+        plain = [{"id": i, "dialogue": r["dialogue"]} for i, r in zip(ids, rows, strict=True)]
         bare = StructuredEnvironment(spec, {"test": plain}, {"test": str(path)})
         tasks = [
-            replace(t, reference={"source": t.reference["source"], "output": {"note": str(r[column])}})
-            for t, r in zip(bare.tasks("test"), rows, strict=True)
+            replace(t, reference={"source": t.reference["source"], "output": {"note": note}})
+            for t, note in zip(bare.tasks("test"), notes, strict=True)
         ]
         whole = CriterionPart(field="note", kind="facts", weight=self.max_reward - spec.gate_points)
         rubric = self._rubric([whole], spec.gate_points, self._as_one_text)
@@ -232,3 +258,19 @@ class Job:
     def _as_one_text(self, text: str) -> Mapping[str, str] | None:
         sections = self.environment.parse(text)
         return None if sections is None else {"note": "\n".join(sections.values())}
+
+
+def _notes(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The note of each row, all from one column; DataError names the first row without one."""
+    column = next((c for c in NOTE_COLUMNS if any(c in row for row in rows)), None)
+    if column is None:
+        raise DataError(f"{path}: no column `{NOTE_COLUMNS[0]}`; there are: {', '.join(rows[0])}")
+    notes: list[str] = []
+    for number, row in enumerate(rows, 1):
+        note = row.get(column)
+        if not isinstance(note, str) or not note.strip():
+            found = "is empty" if note is None or isinstance(note, str) else f"is {type(note).__name__}"
+            told = f"column `{column}` {found if column in row else 'is missing'}"
+            raise DataError(f"{path}: row {number}: {told}; each real case needs a note in words")
+        notes.append(note)
+    return notes

@@ -1,7 +1,7 @@
 """`fivestones doctor`: is this machine fit for this recipe, and what will it take?
 
-`examine` puts the checks in order. Nothing here writes, but that a GGUF model is converted into the cache
-when it is looked at for the first time.
+`examine` puts the checks in order. Nothing here writes, but that a model comes into the cache when it is
+looked at for the first time: a GGUF is converted, and one on the hub fetched, which needs `model.online`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,27 @@ from typing import Any
 
 from fivestones import environ
 from fivestones.errors import FivestonesError, UsageError
-from fivestones.estimate import INSTRUCTIONS, Cost, Measured, ModelSize, Rates, Rows, cost, synth_rows
+from fivestones.estimate import (
+    INSTRUCTIONS,
+    Cost,
+    Measured,
+    ModelSize,
+    Rates,
+    Rows,
+    cache_entry,
+    cost,
+    synth_rows,
+)
 from fivestones.machine import (
     TRAIN,
     Check,
     check_disk,
     check_hardware,
     check_memory,
+    check_peak,
     check_python,
     check_threads,
     check_versions,
-    gib,
     installed,
     pinned,
 )
@@ -54,6 +64,7 @@ def examine(
     folder = Path(target)
     run = folder if folder.is_dir() else None
     recipe = load_recipe(_recipe_of(run) if run else target, profile, overrides or {})
+    environ.apply(online=recipe.model.online)  # before anything that reads the switches is imported
     tell(0, 4, "doctor: machine")
     checks = [check_hardware(), check_python(), check_versions(installed(), pinned())]
     checks += [_switches(recipe), check_threads(recipe.threads)]
@@ -72,13 +83,15 @@ def examine(
             f"{speed.flops / 1e12:.2f} TFLOP/s in {speed.dtype} on {speed.device}, {speed.threads} threads"
         )
         checks.append(Check("speed", "ok", found))
-        if rows and size:
-            checks += _costs(
-                cost(recipe, size, rows, Rates.assumed(speed.flops)), on_cpu=speed.device == "cpu"
-            )
-        if probe and stages is not None:
+        free = preflight.free_memory(recipe)
+        costs = _costs(cost(recipe, size, rows, Rates.assumed(speed.flops)), free) if rows and size else []
+        checks += costs
+        if probe and any(check.failed for check in costs if check.name.startswith("memory")):
+            why = "not tried: it would not fit into the memory"  # and could take the machine with it
+            checks.append(Check("longest sample", "warn", why, "mend the memory first"))
+        elif probe and stages is not None:
             tell(3, 4, "doctor: the longest sample through rollout and update")
-            checks += _trial(preflight, stages, size, rows)
+            checks += _trial(preflight, stages, size, rows, free)
     tell(4, 4, "doctor: done")
     return checks
 
@@ -98,7 +111,7 @@ def _switches(recipe: Recipe) -> Check:
         )
     if online:
         return Check(
-            "network", "warn", "model.online is true: the hub may be asked for the model; no telemetry"
+            "network", "ok", "model.online is true: the hub may be asked for the model; no telemetry"
         )
     return Check("network", "ok", "offline; telemetry of all dependencies off")
 
@@ -109,8 +122,6 @@ def _model(recipe: Recipe) -> tuple[Check, ModelSize | None]:
         return Check(
             "model", "fail", "torch and transformers are not installed", "install the extra `train`"
         ), None
-    if recipe.model.online and not Path(source).exists():
-        return Check("model", "warn", f"{source}: on the hub, fetched when the run starts"), None
     try:
         folder: Path = import_module("fivestones.models.load").model_folder(recipe.model)
         config = json.loads((folder / "config.json").read_text("utf-8"))
@@ -177,13 +188,12 @@ def _run_state(folder: Path, recipe: Recipe, *, asked: bool) -> Check:
     return Check("run directory", "ok" if asked else "warn", found, advice)
 
 
-def _costs(expected: Cost, *, on_cpu: bool) -> list[Check]:
-    checks = [Check("time (estimate)", "ok", _times(expected))]
-    if on_cpu:
-        checks.append(check_memory(expected.memory))
-    else:
-        checks.append(Check("memory (estimate)", "ok", f"about {gib(expected.memory)} on the GPU"))
-    return [*checks, check_disk(expected.disk, Path.cwd())]
+def _costs(expected: Cost, free: int | None) -> list[Check]:
+    return [
+        Check("time (estimate)", "ok", _times(expected)),
+        check_memory(expected.memory, free),
+        check_disk(expected.disk, Path.cwd()),
+    ]
 
 
 def _prompts(preflight: Any, recipe: Recipe, run: Path | None) -> tuple[Check, Any]:
@@ -205,11 +215,13 @@ def _prompts(preflight: Any, recipe: Recipe, run: Path | None) -> tuple[Check, A
     return Check("prompts", "ok", told), stages
 
 
-def _trial(preflight: Any, stages: Any, size: ModelSize | None, rows: Rows | None) -> list[Check]:
+def _trial(
+    preflight: Any, stages: Any, size: ModelSize | None, rows: Rows | None, free: int | None
+) -> list[Check]:
     """What the longest sample takes, and the whole run at the rates measured on it."""
     advice = "lower train.token_budget, rollout.slots or generation.max_tokens"
     try:
-        found = preflight.trial(stages)
+        found = preflight.trial(stages, cache_entry(size) if size else 0)
     except FivestonesError as error:
         return [Check("longest sample", "fail", str(error))]
     except (MemoryError, RuntimeError) as error:
@@ -218,9 +230,9 @@ def _trial(preflight: Any, stages: Any, size: ModelSize | None, rows: Rows | Non
     told = (
         f"prompt of {found.prompt:,} tokens: prefill {found.prefill_seconds:.1f} s, {found.new_tokens:,} new "
         f"tokens {found.decode_seconds:.1f} s, update of {found.update_tokens:,} tokens "
-        f"{found.update_seconds:.1f} s; peak memory {gib(found.memory)}"
+        f"{found.update_seconds:.1f} s"
     )
-    checks = [Check("longest sample", "ok", told)]
+    checks = [Check("longest sample", "ok", told), check_peak(found.memory, free)]
     if size and rows:
         length = found.prompt_tokens / found.prompts
         rates = Rates.measured(

@@ -1,12 +1,15 @@
 """Switches that keep the machine to itself: no hub look-ups, no telemetry of any dependency.
 
-They are read when the dependencies are imported, so `apply` comes before any such import.
+They are read when the dependencies are imported, so `apply` comes before any such import. And where a user's
+own modules are found.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, MutableMapping
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
 
 TELEMETRY: Mapping[str, str] = {
     "DO_NOT_TRACK": "1",
@@ -30,3 +33,11 @@ def apply(*, online: bool = False, environ: MutableMapping[str, str] = os.enviro
 def unset(*, online: bool = False, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Names of the switches that do not stand as `apply` leaves them."""
     return [name for name, value in switches(online=online).items() if environ.get(name) != value]
+
+
+def look_in(folders: Iterable[Path]) -> None:
+    """Imports find modules in `folders`, then in the working folder: the installed command looks in
+    neither, other than `python FILE` in that of FILE."""
+    for folder in (Path.cwd(), *reversed([*folders])):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))

@@ -192,10 +192,14 @@ def memory(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
     else:
         activations = tokens * size.layers * kept
     head = 3 * HEAD_ROWS * size.vocabulary * 4
-    entry = 4 * size.layers * size.kv_heads * size.head_dim  # bytes of keys and values a token, bf16
     slots = max(recipe.rollout.slots, recipe.evaluate.slots)
-    cache = slots * entry * (rows.prompt + recipe.generation.max_tokens)
+    cache = slots * cache_entry(size) * (rows.prompt + recipe.generation.max_tokens)
     return int(RUNTIME_BYTES + weights + max(activations + head, cache))
+
+
+def cache_entry(size: ModelSize) -> int:
+    """Bytes of keys and values a token, bf16."""
+    return 4 * size.layers * size.kv_heads * size.head_dim
 
 
 def disk(recipe: Recipe, size: ModelSize, rows: Rows) -> int:

@@ -18,6 +18,9 @@ TRAIN = ("gguf", "peft", "safetensors", "torch", "transformers")
 PYTHONS = ((3, 11), (3, 12))
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # of /proc/cpuinfo
 LOW_DISK = 1 << 30  # bytes that stay free beside the run
+LESS_MEMORY = (
+    "model.gradient_checkpointing=true, lower train.token_budget or rollout.slots, or model.lora.rank=16"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +100,23 @@ def check_threads(wanted: int, environment: Mapping[str, str] = os.environ) -> C
     return Check("threads", "ok", f"{wanted or have} of {have} cores")
 
 
-def check_memory(needed: int, free: int | None = None) -> Check:
-    free = available_memory() if free is None else free
+def check_memory(needed: int, free: int | None) -> Check:
     if free is None:
         return Check("memory (estimate)", "ok", f"about {gib(needed)}; what is free is not known here")
     found = f"about {gib(needed)} of {gib(free)} free"
-    advice = (
-        "model.gradient_checkpointing=true, lower train.token_budget or rollout.slots, or model.lora.rank=16"
-    )
     # the estimate is rough: only a clear lack fails
     state: Literal["ok", "warn", "fail"] = (
         "fail" if needed > 1.5 * free else "warn" if needed > 0.9 * free else "ok"
     )
-    return Check("memory (estimate)", state, found, advice)
+    return Check("memory (estimate)", state, found, LESS_MEMORY)
+
+
+def check_peak(peak: int, free: int | None) -> Check:
+    """What was measured, so that the bounds are closer than those of an estimate."""
+    if free is None:
+        return Check("memory (measured)", "ok", f"{gib(peak)} at the peak; what is free is not known here")
+    state: Literal["ok", "warn", "fail"] = "fail" if peak > free else "warn" if peak > 0.9 * free else "ok"
+    return Check("memory (measured)", state, f"{gib(peak)} at the peak of {gib(free)} free", LESS_MEMORY)
 
 
 def check_disk(needed: int, folder: Path, free: int | None = None) -> Check:
@@ -136,6 +143,12 @@ def available_memory() -> int | None:
         within = max(limit - used, 0)
         return within if free is None else min(free, within)
     return free
+
+
+def process_memory() -> int:
+    """Bytes that this process holds now; 0 where it is not told."""
+    path = Path("/proc/self/statm")
+    return int(path.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if path.is_file() else 0
 
 
 def gib(count: int) -> str:

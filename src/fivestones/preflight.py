@@ -12,6 +12,9 @@ import torch
 
 from fivestones.build import Job, load_rows, sample_rows
 from fivestones.errors import DataError
+from fivestones.machine import available_memory, process_memory
+from fivestones.models.load import device_of
+from fivestones.protocols import Progress
 from fivestones.recipe import Recipe
 from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.runlog import RunDir
@@ -21,6 +24,8 @@ from fivestones.train.warmup import demonstration, with_examples
 from fivestones.types import Completion, Sample, Task
 
 SAMPLED = 24  # rows of each split that stand for data that is not made yet
+TRIED_PROMPTS = 16_384  # prompt tokens that a trial computes on a CPU
+TRIED_TOKENS = 4_096  # tokens that it decodes there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +52,7 @@ class Trial:
     update_tokens: int  # of one packed row
     update_prompts: int
     update_seconds: float
-    memory: int  # bytes at the peak: of the process, or of the GPU
+    memory: int  # bytes at the peak: of the process, or of the GPU; what was not decoded is added
 
 
 def check_prompts(stages: Stages) -> Prompts:
@@ -61,7 +66,9 @@ def check_prompts(stages: Stages) -> Prompts:
     shown = stages.examples(used) if "base_examples" in part.contestants else []
     for dataset in stages.datasets:
         for examples in ([], shown) if shown else ([],):
-            lengths = [stages.prompt_tokens(with_examples(t.prompt, examples)) for t in dataset.tasks]
+            prompts = [with_examples(t.prompt, examples) for t in dataset.tasks]
+            label = f"{dataset.name} with examples" if examples else dataset.name
+            lengths = stages.lengths(prompts, label)
             longest = max([longest, *lengths])
             _must_fit(stages, dataset.name, dataset.tasks, lengths, len(examples))
     tested = sum(len(d.tasks) for d in stages.datasets)
@@ -102,22 +109,39 @@ def _must_fit(
     )
 
 
-def stages_for(recipe: Recipe, run: Path | None = None) -> Stages:
+def stages_for(recipe: Recipe, run: Path | None = None, progress: Progress | None = None) -> Stages:
     """Stages that write nothing. run: take the data that is there; else rows like those to come are made."""
     made = run is not None and (run / "data" / "test.parquet").is_file()
     rows = load_rows(recipe, run / "data") if run and made else sample_rows(recipe, SAMPLED)
-    return Stages(Job(recipe, rows), RunDir(run or Path("-")), lambda done, total, text: None)
+    return Stages(Job(recipe, rows), RunDir(run or Path("-")), progress or (lambda done, total, text: None))
 
 
-def trial(stages: Stages) -> Trial:
+def free_memory(recipe: Recipe) -> int | None:
+    """Bytes that the trial can have: of the GPU, or of the machine beside what this process holds already."""
+    device = device_of(recipe.model)
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(device)
+    free = available_memory()
+    return None if free is None else free + process_memory()
+
+
+def trial(stages: Stages, cache_entry: int = 0) -> Trial:
     """As many rollouts of the longest train prompts as are decoded at once, none of which ends early; then
-    one update on a packed row of them, as full as the token budget lets it be."""
+    one update on a packed row of them, as full as the token budget lets it be.
+
+    On a CPU fewer prompts and tokens, so that it ends in minutes: rates hold for more of them, and of memory
+    the missing keys and values are added. cache_entry: their bytes a token.
+    """
     recipe, generation = stages.recipe, stages.job.generation
     policy = stages.policy(stages.base)
     chat = stages.chat(policy.model)
     ids = sorted((chat.prompt_ids(t.prompt) for t in stages.train_tasks), key=len, reverse=True)
     size = recipe.rollout.group_size
-    groups = min(len(ids), recipe.train.tasks_per_step, max(1, recipe.rollout.slots // size))
+    wanted = min(len(ids), recipe.train.tasks_per_step, max(1, recipe.rollout.slots // size))
+    groups, new = wanted, generation.max_tokens
+    if policy.device.type == "cpu":
+        groups = max(1, min(wanted, TRIED_PROMPTS // len(ids[0])))
+        new = max(1, min(new, TRIED_TOKENS // (groups * size)))
     prompts = [prompt for prompt in ids[:groups] for _ in range(size)]
     # no token ends an answer
     sampler = NativeSampler(
@@ -132,8 +156,11 @@ def trial(stages: Stages) -> Trial:
 
     rolled(1)  # the first call of anything is slow
     _, prefill = rolled(1)
-    done, rollout = rolled(generation.max_tokens)
-    samples = [demonstration("trial", p, c.token_ids) for p, c in zip(prompts, done, strict=True)]
+    done, rollout = rolled(new)
+    missing = (wanted - groups) * len(ids[0]) + (wanted * generation.max_tokens - groups * new) * size
+    held = _peak() + missing * cache_entry
+    whole = [(c.token_ids * generation.max_tokens)[: generation.max_tokens] for c in done]
+    samples = [demonstration("trial", p, answer) for p, answer in zip(prompts, whole, strict=True)]
     row = _one_row(samples, recipe.train.token_budget)
     policy.update([demonstration("trial", row[0].prompt_ids, row[0].completion_ids[:1])])
     began = time.perf_counter()
@@ -144,13 +171,13 @@ def trial(stages: Stages) -> Trial:
         prompts=groups,
         prompt_tokens=sum(map(len, ids[:groups])),
         sequences=min(len(prompts), recipe.rollout.slots),
-        new_tokens=len(prompts) * generation.max_tokens,
+        new_tokens=len(prompts) * new,
         prefill_seconds=prefill,
         decode_seconds=max(rollout - prefill, 1e-9),
         update_tokens=tokens,
         update_prompts=len({s.prompt_ids for s in row}),
         update_seconds=update,
-        memory=_peak(),
+        memory=max(held, _peak()),
     )
 
 

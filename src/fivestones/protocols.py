@@ -13,15 +13,28 @@ Gate = Callable[[Task, Rollout], str | None]
 
 
 class Environment(Protocol):
-    """A job. `gates` run in order; the first that fails ends the scoring with reward 0."""
-
-    gates: Mapping[str, Gate]
+    """A job: its tasks, and what answers the model within an episode."""
 
     def tasks(self, split: Split) -> Iterable[Task]: ...
 
     def reply(self, task: Task, messages: Sequence[Message]) -> Sequence[Message]:
         """Tool results for the last assistant message; empty ends the episode."""
         ...
+
+    def reference_text(self, task: Task) -> str:
+        """The reference output of a task that has one, as the model should write it."""
+        ...
+
+    def lenient(self, text: str) -> Mapping[str, Any] | None:
+        """What a tolerant reader makes of an output; None: nothing."""
+        ...
+
+
+class ScoredEnvironment(Environment, Protocol):
+    """A user's own job, which also says how its outputs are scored."""
+
+    @property
+    def scorer(self) -> Scorer: ...
 
 
 class Sampler(Protocol):

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from fivestones.errors import nearest
 
 Positive = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(gt=0.0, le=1.0)]
+NAME = r"^[A-Za-z0-9_.-]+$"  # of what becomes a file
 
 
 class Part(BaseModel):
@@ -38,8 +42,8 @@ class ModelPart(Part):
 class SynthPart(Part):
     """Synthetic data made by the environment (soap)."""
 
-    train: Natural = 400
-    test: Natural = 240
+    train: Positive = 400
+    test: Positive = 240
     length: Literal["short", "long"] = "short"  # about 150 to 300, or 600 to 1,500 words a dialogue
     styles: tuple[str, ...] = ()  # training styles; empty = all but the held-out one
     held_out_style: str | None = "rambling"  # test rows only
@@ -54,6 +58,15 @@ class FilesPart(Part):
     train: Path
     test: Path | None = None  # None: a share of train, split by cluster
     test_share: Fraction = 0.1
+
+    @model_validator(mode="after")
+    def _testable(self) -> FilesPart:
+        if self.test is None and not 0.0 < self.test_share < 1.0:
+            raise ValueError(
+                f"test_share: got {self.test_share:g}; allowed: above 0 and below 1, or another file as "
+                "`files.test`"
+            )
+        return self
 
 
 class CriterionPart(Part):
@@ -78,6 +91,12 @@ class StructuredPart(Part):
     gate_points: float = Field(1.0, ge=0)
     criteria: tuple[CriterionPart, ...] = ()
 
+    @model_validator(mode="after")
+    def _rewarding(self) -> StructuredPart:
+        if self.gate_points + sum(c.weight for c in self.criteria) == 0:
+            raise ValueError("nothing gives a point: allowed: gate_points or a criterion's weight above 0")
+        return self
+
 
 class EnvironmentPart(Part):
     kind: str = "soap"  # soap | structured | module:attribute
@@ -90,6 +109,8 @@ class JudgePart(Part):
     kind: str = "facts"  # facts | module:attribute
     options: dict[str, Any] = {}  # handed to a user's own judge
     retries: Natural = 1  # times that what a judge left unscored is asked again
+    # seconds before the first retry, five times as long before each next; the built-in judge needs none
+    wait: float = Field(1.0, ge=0, le=60)
 
 
 class GenerationPart(Part):
@@ -97,7 +118,7 @@ class GenerationPart(Part):
     max_prompt_tokens: Positive | None = (
         None  # longer train prompts are left out and counted; None: the context
     )
-    stop: tuple[str, ...] = ()
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     template: dict[str, Any] = {}
 
 
@@ -113,7 +134,7 @@ class WarmupPart(Part):
 
 
 class RolloutPart(Part):
-    group_size: Positive = 8  # G
+    group_size: int = Field(8, ge=2)  # G: advantages compare rollouts of one task
     temperature: float = Field(1.0, gt=0)
     slots: Positive = 32  # sequences decoded at once
 
@@ -142,11 +163,8 @@ class TrainPart(Part):
 
 
 class EvaluatePart(Part):
-    contestants: tuple[Literal["base", "base_examples", "imitation", "trained"], ...] = (
-        "base",
-        "base_examples",
-        "imitation",
-        "trained",
+    contestants: tuple[Literal["base", "base_examples", "imitation", "trained"], ...] = Field(
+        ("base", "base_examples", "imitation", "trained"), min_length=1
     )
     tasks: Natural = 0  # 0 = the whole test split
     examples: Positive = 2  # in the prompt of base_examples
@@ -157,11 +175,30 @@ class EvaluatePart(Part):
     max_unscored: Fraction = 0.005
     extra: dict[str, Path] = {}  # name -> JSONL of real cases (`dialogue`, `note`)
 
+    @field_validator("contestants")
+    @classmethod
+    def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"`{twice[0]}` is given twice; give it once")
+        return names
+
+    @field_validator("extra")
+    @classmethod
+    def _named(cls, extra: dict[str, Path]) -> dict[str, Path]:
+        for name in extra:
+            if name == "test":
+                raise ValueError("`test` is the name of the recipe's own test split; choose another")
+            if not re.match(NAME, name):
+                raise ValueError(f"got the name {name!r}; allowed: letters, digits, `_`, `.` and `-`")
+        return extra
+
 
 class Recipe(Part):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    name: Annotated[str, Field(pattern=NAME)]
     seed: Natural = 0
     threads: Natural = 0  # 0 = all cores
+    # folders of the user's own modules; empty: the recipe's, so that its copy in a run finds them too
+    modules: tuple[Path, ...] = ()
     environment: EnvironmentPart = EnvironmentPart()
     synth: SynthPart | None = None
     files: FilesPart | None = None
@@ -177,10 +214,24 @@ class Recipe(Part):
     def _consistent(self) -> Recipe:
         if (self.synth is None) == (self.files is None):
             raise ValueError("give exactly one of `synth` (made data) and `files` (your own data)")
-        if self.environment.kind == "structured" and self.environment.structured is None:
+        kind, structured = self.environment.kind, self.environment.structured
+        _known("environment.kind", kind, ("soap", "structured"))
+        _known("judge.kind", self.judge.kind, ("facts",))
+        if kind == "structured" and structured is None:
             raise ValueError("environment.kind is `structured`: give `environment.structured`")
-        if self.environment.kind == "soap" and self.environment.structured is not None:
-            raise ValueError("environment.structured goes with kind `structured`, not `soap`")
+        if kind != "structured" and structured is not None:
+            raise ValueError(f"environment.structured goes with kind `structured`, not `{kind}`")
+        if kind != "soap" and self.synth is not None:
+            raise ValueError(f"synth makes data for environment.kind `soap`, not `{kind}`: give `files`")
         if self.warmup.kind == "references" and self.warmup.references == 0:
             raise ValueError("warmup.kind `references` needs warmup.references above 0")
         return self
+
+
+def _known(where: str, kind: str, built_in: tuple[str, ...]) -> None:
+    """Built in, or the user's own: module:attribute."""
+    if kind not in built_in and not re.fullmatch(r"[\w.]+:\w+", kind):
+        allowed = ", ".join(built_in)
+        raise ValueError(
+            f"{where}: got `{kind}`; allowed: {allowed}, or module:attribute.{nearest(kind, built_in)}"
+        )

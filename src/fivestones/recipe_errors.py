@@ -105,14 +105,15 @@ def _described(node: Schema) -> str:
             return "a mapping"
         case "array":
             items = node.get("items")
-            return f"a list of {_described(_resolved(items))}" if items else "a list"
+            few = f"at least {node['minItems']} of " * ("minItems" in node)
+            return f"a list of {few}{_described(_resolved(items))}" if items else "a list"
         case "boolean":
             return "true or false"
         case "string" if node.get("format") == "path":
             return "a path"
         case "string":
             pattern = f" matching {node['pattern']}" if "pattern" in node else ""
-            return "text" + pattern
+            return "text" + pattern + ", not empty" * ("minLength" in node)
         case "integer" | "number" as kind:
             bounds = [
                 f"{word} {node[key]:g}"

@@ -42,10 +42,17 @@ def load_recipe(name_or_path: str | Path, profile: str | None = None, overrides:
     tree, origin = _read(name_or_path)
     tree = _with_profile(tree, profile, origin)
     if isinstance(name_or_path, Path) or _is_path(name_or_path):
-        _anchor(tree, Path(name_or_path).resolve().parent)
+        folder = Path(name_or_path).resolve().parent
+        _anchor(tree, folder)
+        if _own_kinds(tree) and not tree.get("modules"):
+            tree["modules"] = [str(folder)]
+    named = _own_kinds(tree)
     for path, value in _changes(overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)):
         _put(tree, path, value)
     _anchor(tree, Path.cwd())
+    modules = tree.get("modules") or ()
+    if _own_kinds(tree) - named and isinstance(modules, list | tuple):  # named where the command was given
+        tree["modules"] = [*modules, *({str(Path.cwd())} - set(modules))]
     return _validate(tree, origin)
 
 
@@ -179,11 +186,14 @@ def _put(tree: Tree, path: tuple[str, ...], value: Any) -> None:
 
 
 def _anchor(tree: Tree, folder: Path) -> None:
-    """Makes the paths of the tree absolute: those of `files`, `evaluate.extra`, and a model on disk."""
+    """Makes the paths of the tree absolute: `modules`, those of `files`, `evaluate.extra`, and a model on
+    disk."""
 
     def anchored(path: Any) -> Any:
         return str((folder / Path(path).expanduser()).absolute()) if isinstance(path, str | Path) else path
 
+    if isinstance(modules := tree.get("modules"), list | tuple):
+        tree["modules"] = [anchored(path) for path in modules]
     files, evaluate, model = tree.get("files"), tree.get("evaluate"), tree.get("model")
     if isinstance(files, dict):
         tree["files"] = {k: anchored(v) if k in ("train", "test") else v for k, v in files.items()}
@@ -194,6 +204,13 @@ def _anchor(tree: Tree, folder: Path) -> None:
         says_so = source.startswith((".", "/", "~")) or source.endswith(".gguf")
         if says_so or ("/" in source and (folder / source).exists()):
             tree["model"] = {**model, "source": anchored(source)}
+
+
+def _own_kinds(tree: Tree) -> set[str]:
+    """What the tree names as module:attribute."""
+    parts = (tree.get("environment"), tree.get("judge"))
+    kinds = {str(part.get("kind", "")) for part in parts if isinstance(part, dict)}
+    return {kind for kind in kinds if ":" in kind}
 
 
 def _validate(tree: Tree, origin: str) -> Recipe:

@@ -28,6 +28,7 @@ from fivestones.errors import DataError, FivestonesError, ResourceError, RunExis
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # safetensors and duckdb raise their own types; only the text tells
 _FULL_TEXT = ("No space left on device", "Disk quota exceeded", "File too large")
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _TAIL = 65_536  # bytes read at a time when looking for the last newline
 
 
@@ -40,13 +41,15 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as e:
         code = e.errno if isinstance(e, OSError) else None
+        # the file itself, where the error tells it: not all that is read or written lies below `path`
+        file = Path(os.fsdecode(e.filename)) if isinstance(e, OSError) and e.filename else path
         if code in _FULL or any(text in str(e) for text in _FULL_TEXT):
             raise ResourceError(
-                f"the disk is full while writing {path} ({_free(path) / 1e6:.0f} MB free); what was finished "
+                f"the disk is full while writing {file} ({_free(file) / 1e6:.0f} MB free); what was finished "
                 "is kept: make room, then --resume"
             ) from e
-        if code in (errno.EACCES, errno.EROFS):
-            raise ResourceError(f"{path} cannot be written: {os.strerror(code)}") from e
+        if code in _FORBIDDEN:
+            raise ResourceError(f"{file} cannot be read or written: {os.strerror(code)}") from e
         raise
 
 

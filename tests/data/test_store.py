@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,26 @@ def test_identical_rows_give_identical_bytes(tmp_path: Path) -> None:
     write_rows(tmp_path / "a.parquet", ROWS)
     write_rows(tmp_path / "b.parquet", iter(ROWS))
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_what_a_kill_left_behind_is_written_over(tmp_path: Path) -> None:
+    left: dict[str, bytes] = {}
+    with pytest.raises(_Killed):
+        write_rows(tmp_path / "a.parquet", _until_killed(tmp_path, left))
+    for name, content in left.items():  # as after a kill, which cleans nothing up
+        (tmp_path / name).write_bytes(content)
+    assert left and write_rows(tmp_path / "a.parquet", ROWS) == 3000
+    assert os.listdir(tmp_path) == ["a.parquet"]
+
+
+class _Killed(Exception):
+    pass
+
+
+def _until_killed(folder: Path, left: dict[str, bytes]) -> Iterator[dict[str, object]]:
+    yield ROWS[0]
+    left.update({path.name: path.read_bytes() for path in folder.iterdir()})
+    raise _Killed
 
 
 def test_a_path_with_pattern_characters_and_quotes_is_only_a_path(tmp_path: Path) -> None:

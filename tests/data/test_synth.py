@@ -72,6 +72,21 @@ def test_doing_it_again_does_nothing_and_other_settings_are_refused(tmp_path: Pa
         _synthesize(tmp_path, items, Generator())
 
 
+def test_another_version_of_the_generator_continues_nothing_and_replaces_nothing(tmp_path: Path) -> None:
+    newer = SETTINGS | {"generator": "fake 2"}
+    with pytest.raises(ZeroDivisionError):
+        synthesize(items_of(250, 0), _Failing(range(200, 250)), Generator().paraphrase, tmp_path, **_OPTIONS)
+    with pytest.raises(
+        RunExistsError, match=r"unfinished attempt .*generator: 'fake 1' there, 'fake 2' asked"
+    ):
+        _synthesize(tmp_path, items_of(250, 0), Generator(), settings=newer)
+    _synthesize(tmp_path, items_of(250, 0), Generator())
+    before = _bytes(tmp_path)
+    kept = _synthesize(tmp_path, items_of(250, 0), Generator(), settings=newer)
+    assert not kept.new and _bytes(tmp_path) == before
+    assert "another version of the generator (fake 1): for new ones choose another directory" in kept.message
+
+
 def test_workers_are_not_a_setting() -> None:
     one, two = (settings_of(SynthPart(workers=n), seed=0, generator="g") for n in (1, 2))
     assert one == two and one["synth"]["train"] == 400

@@ -170,3 +170,48 @@ def test_a_recursive_schema_does_not_raise() -> None:
     text = '{"next":' * 30 + "{}" + "}" * 30
     assert parse_strict(text, strict_validator(schema))[1] is None
     assert why('{"next":' * 500 + "{}" + "}" * 500, schema) == "nested too deeply"
+
+
+def with_reference(reference: str, **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": {"$ref": reference}}, "required": ["a"], **more}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "http://127.0.0.1:9/schema.json",
+        "https://example.org/a.json#/$defs/x",
+        "file:///etc/passwd",
+        "other.json",
+        "#/$defs/nowhere",
+        "#anchor",
+        "#/required",
+        "http://[",
+    ],
+)
+@pytest.mark.parametrize("build", [strict_validator, lenient_validator])
+def test_a_reference_out_of_the_schema_is_refused_and_not_fetched(build: Any, reference: str) -> None:
+    with pytest.raises(UsageError, match="leads to no schema; allowed: one within this schema"):
+        build(with_reference(reference))
+    with pytest.raises(UsageError, match="leads to no schema"):
+        nested = {"type": "array", "items": {"anyOf": [{"$ref": reference}]}}
+        build({"type": "object", "properties": {"a": {"type": "string"}, "b": nested}})
+
+
+@pytest.mark.parametrize(
+    ("reference", "more"),
+    [
+        ("#/$defs/word", {"$defs": {"word": {"enum": ["yes", "no"]}}}),
+        ("word", {"$id": "https://example.org/a", "$defs": {"w": {"$id": "word", "enum": ["yes", "no"]}}}),
+        ("#word", {"$defs": {"w": {"$anchor": "word", "enum": ["yes", "no"]}}}),
+    ],
+)
+def test_references_within_the_schema_work(reference: str, more: dict[str, Any]) -> None:
+    validator = strict_validator(with_reference(reference, **more))
+    assert parse_strict('{"a": "yes"}', validator) == ({"a": "yes"}, None)
+    assert parse_strict('{"a": "maybe"}', validator)[0] is None
+
+
+def test_a_property_may_be_named_like_a_reference() -> None:
+    schema = {"type": "object", "properties": {"$ref": {"type": "string"}}}
+    assert parse_strict('{"$ref": "http://x"}', strict_validator(schema))[1] is None

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from fivestones.environments.soap import knowledge
-from fivestones.environments.soap.generate import generate, plan
+from fivestones.environments.soap.generate import generate, plan, version
 from fivestones.environments.soap.realise import HELD_OUT
 from fivestones.environments.soap.spec import INSTRUCTIONS, OUTPUT_SCHEMA, spec
 from fivestones.errors import UsageError
@@ -84,6 +84,31 @@ def test_duplicates_are_rare_enough_to_retry():
     rows = [generate(KB, i, 0, "short") for i in plan(KB, 300, 100, seed=0)]
     assert len({r["signature"] for r in rows}) >= 396
     assert len({r["dialogue"] for r in rows}) == 400
+
+
+def test_the_version_is_of_code_and_knowledge_alone(tmp_path):
+    def of(name, files):
+        for path, text in files.items():
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / path).write_bytes(text)
+        return version(tmp_path / name)
+
+    plain = {"a.py": b"x = 1\ny = 2\n", "kb/b.yaml": b"cough: {}\n"}
+    same = [
+        dict(reversed(plain.items())),
+        {path: text.replace(b"\n", b"\r\n") for path, text in plain.items()},
+        {**plain, "spec.py": b"a prompt", "__pycache__/a.cpython-311.pyc": b"1", "kb/notes.txt": b"2"},
+    ]
+    other = [
+        {**plain, "a.py": b"x = 2\ny = 2\n"},
+        {**plain, "kb/b.yaml": b"fever: {}\n"},
+        {"a.py": plain["a.py"], "kb/c.yaml": plain["kb/b.yaml"]},
+        {"a.py": plain["a.py"] + plain["kb/b.yaml"], "kb/b.yaml": b""},
+    ]
+    first = of("plain", plain)
+    assert {of(f"same{i}", files) for i, files in enumerate(same)} == {first}
+    assert len({first, *(of(f"other{i}", files) for i, files in enumerate(other))}) == 5
+    assert version().startswith("soap-grammar-1 ") and version() == version()
 
 
 def test_the_spec():

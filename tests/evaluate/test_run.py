@@ -161,6 +161,6 @@ def test_progress_moves_with_each_completion_and_chunks_are_whole(tmp_path: Path
     model = Model()
     run(path, model, tasks, progress=lambda *t: told.append(t), after_chunk=chunks.append)
     label = "evaluate trained on test"
-    assert told == [(done, CHUNK + 10, label) for done in range(4, CHUNK + 11)]
+    assert told == [(done, CHUNK + 10, label) for done in (0, *range(4, CHUNK + 11))]
     assert chunks == [CHUNK, 6]
     assert model.asked == [t.id for t in tasks[4:]]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -14,6 +15,22 @@ from fivestones.types import Estimate
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+UNBOUNDED = (-math.inf, math.inf)
+
+
+def mean_of(
+    values: Sequence[float] | s.Array,
+    clusters: Sequence[str],
+    draws: int,
+    rng: np.random.Generator,
+    bounds: s.Bounds = UNBOUNDED,
+) -> Estimate:
+    column = np.asarray(values, dtype=np.float64).reshape(-1, 1)
+    (found,) = s.clustered_means(column, clusters, [bounds], draws, rng)
+    assert found is not None
+    return found
 
 
 def estimate(low: float, high: float) -> Estimate:
@@ -49,7 +66,7 @@ class TestWilson:
 class TestClusteredMean:
     def test_interval_matches_the_normal_one_without_clustering(self) -> None:
         values = rng(1).normal(3.0, 1.0, size=800)
-        found = s.clustered_mean(values, [str(i) for i in range(800)], 4000, rng())
+        found = mean_of(values, [str(i) for i in range(800)], 4000, rng())
         half = 1.96 * values.std() / math.sqrt(800)
         assert found.mean == pytest.approx(values.mean())
         assert found.low == pytest.approx(values.mean() - half, abs=0.01)
@@ -57,8 +74,8 @@ class TestClusteredMean:
 
     def test_alike_rows_in_a_cluster_widen_the_interval(self) -> None:
         centres = np.repeat(rng(2).normal(size=40), 10)
-        clustered = s.clustered_mean(centres, [str(i // 10) for i in range(400)], 2000, rng())
-        apart = s.clustered_mean(centres, [str(i) for i in range(400)], 2000, rng())
+        clustered = mean_of(centres, [str(i // 10) for i in range(400)], 2000, rng())
+        apart = mean_of(centres, [str(i) for i in range(400)], 2000, rng())
         ratio = (clustered.high - clustered.low) / (apart.high - apart.low)
         assert ratio == pytest.approx(math.sqrt(10), rel=0.15)
         assert (clustered.n, clustered.clusters) == (400, 40)
@@ -68,7 +85,7 @@ class TestClusteredMean:
         for seed in range(200):
             r = rng(seed)
             values = np.repeat(r.normal(size=60), 3) + r.normal(size=180)
-            found = s.clustered_mean(values, [str(i // 3) for i in range(180)], 400, r)
+            found = mean_of(values, [str(i // 3) for i in range(180)], 400, r)
             hits += found.low <= 0 <= found.high
         assert 180 <= hits <= 198
 
@@ -78,7 +95,7 @@ class TestClusteredMean:
         for seed in range(400):
             r = rng(seed)
             values = np.repeat(r.normal(size=10), 3)
-            found = s.clustered_mean(values, [str(i // 3) for i in range(30)], 400, r)
+            found = mean_of(values, [str(i // 3) for i in range(30)], 400, r)
             hits += found.low <= 0 <= found.high
         assert 0.93 <= hits / 400 <= 0.97
 
@@ -89,23 +106,47 @@ class TestClusteredMean:
         assert s.expanded_tail(10**6) == pytest.approx(0.025, rel=1e-4)
 
     def test_unknown_is_not_zero(self) -> None:
-        found = s.clustered_mean([4.0, math.nan, 4.0], ["a", "b", "c"], 100, rng())
+        found = mean_of([4.0, math.nan, 4.0], ["a", "b", "c"], 100, rng())
         assert (found.mean, found.n, found.clusters) == (4.0, 2, 2)
 
     def test_nothing_known(self) -> None:
-        with pytest.raises(ValueError, match="no known value"):
-            s.clustered_mean([math.nan], ["a"], 100, rng())
-        with pytest.raises(ValueError, match="no known value"):
-            s.clustered_mean([], [], 100, rng())
+        assert s.clustered_means(np.full((1, 1), np.nan), ["a"], [UNBOUNDED], 100, rng()) == [None]
+        assert s.clustered_means(np.zeros((0, 1)), [], [UNBOUNDED], 100, rng()) == [None]
 
     def test_one_cluster_has_no_interval(self) -> None:
-        found = s.clustered_mean([1.0, 2.0], ["a", "a"], 100, rng())
+        found = mean_of([1.0, 2.0], ["a", "a"], 100, rng())
         assert found.mean == 1.5
         assert math.isnan(found.low) and math.isnan(found.high)
 
     def test_lengths_must_agree(self) -> None:
         with pytest.raises(ValueError, match="2 values but 1 clusters"):
-            s.clustered_mean([1.0, 2.0], ["a"], 100, rng())
+            mean_of([1.0, 2.0], ["a"], 100, rng())
+        with pytest.raises(ValueError, match="2 columns but 1 bounds"):
+            s.clustered_means(np.zeros((3, 2)), list("abc"), [UNBOUNDED], 100, rng())
+
+    def test_nothing_but_failures_is_no_certainty(self) -> None:
+        clusters = [str(i % 40) for i in range(200)]
+        found = mean_of([0.0] * 200, clusters, 100, rng(), (0.0, 5.0))
+        assert (found.mean, found.low) == (0.0, 0.0)
+        assert found.high == pytest.approx(5 * s.wilson(0, 40).high)  # of clusters: their rows are alike
+        assert found.high == pytest.approx(5 * 3.84 / 43.84, abs=1e-3)
+        best = mean_of([5.0] * 200, clusters, 100, rng(), (0.0, 5.0))
+        assert best.low == pytest.approx(5 - found.high) and best.high == 5.0
+
+    def test_nothing_but_ties_may_be_better_or_worse(self) -> None:
+        found = mean_of([0.0] * 20, [str(i) for i in range(20)], 100, rng(), (-1.0, 1.0))
+        assert found.low == -found.high < -0.1
+        assert s.verdict(found, 0.1) == "unclear" and s.verdict(found, 0.2) == "non-inferior"
+
+    def test_equal_values_without_bounds_have_no_interval(self) -> None:
+        for bounds in (UNBOUNDED, (0.0, math.inf)):
+            found = mean_of([7.0] * 20, [str(i) for i in range(20)], 100, rng(), bounds)
+            assert found.mean == 7.0 and math.isnan(found.low) and math.isnan(found.high)
+
+    def test_equal_values_and_one_other_go_by_the_bootstrap(self) -> None:
+        values = [0.0] * 39 + [1.0]
+        found = mean_of(values, [str(i) for i in range(40)], 2000, rng(), (0.0, 5.0))
+        assert found.low == 0.0 and 0.05 < found.high < 0.15
 
     @settings(max_examples=25, deadline=None)
     @given(
@@ -115,49 +156,31 @@ class TestClusteredMean:
     def test_row_order_does_not_matter(self, rows: list[tuple[float, int]], random) -> None:  # type: ignore[no-untyped-def]
         shuffled = list(rows)
         random.shuffle(shuffled)
-        a, b = (
-            s.clustered_mean([v for v, _ in r], [str(c) for _, c in r], 50, rng()) for r in (rows, shuffled)
-        )
+        a, b = (mean_of([v for v, _ in r], [str(c) for _, c in r], 50, rng()) for r in (rows, shuffled))
         assert np.allclose([a.mean, a.low, a.high], [b.mean, b.low, b.high], equal_nan=True)
 
     @settings(max_examples=25, deadline=None)
-    @given(st.lists(st.floats(-1, 1), min_size=3, max_size=30), st.floats(-3, 3))
-    def test_shift_moves_the_interval_with_it(self, values: list[float], shift: float) -> None:
+    @given(st.lists(st.integers(-100, 100), min_size=3, max_size=30), st.floats(-3, 3))
+    def test_shift_moves_the_interval_with_it(self, whole: list[int], shift: float) -> None:
+        values = [v / 100 for v in whole]
         clusters = [str(i % 7) for i in range(len(values))]
-        a = s.clustered_mean(values, clusters, 60, rng())
-        b = s.clustered_mean(np.array(values) + shift, clusters, 60, rng())
-        assert np.allclose([a.mean + shift, a.low + shift, a.high + shift], [b.mean, b.low, b.high])
+        a = mean_of(values, clusters, 60, rng())
+        b = mean_of(np.array(values) + shift, clusters, 60, rng())
+        assert np.allclose(
+            [a.mean + shift, a.low + shift, a.high + shift], [b.mean, b.low, b.high], equal_nan=True
+        )
 
     def test_columns_at_once_equal_one_at_a_time(self) -> None:
         values = rng(3).normal(size=(90, 2))
         clusters = [str(i % 30) for i in range(90)]
-        both = s.clustered_means(values, clusters, 500, rng(9))
-        assert both[1] == s.clustered_mean(values[:, 1], clusters, 500, rng(9))
+        both = s.clustered_means(values, clusters, [UNBOUNDED] * 2, 500, rng(9))
+        assert both[1] == mean_of(values[:, 1], clusters, 500, rng(9))
 
     def test_the_full_holdout_in_seconds(self) -> None:
         values = rng(4).normal(size=(4028, 40))  # contestants x metrics and their pairs
         start = time.perf_counter()
-        s.clustered_means(values, [str(i % 400) for i in range(4028)], 10_000, rng())
+        s.clustered_means(values, [str(i % 400) for i in range(4028)], [UNBOUNDED] * 40, 10_000, rng())
         assert time.perf_counter() - start < 15  # about 1 s on a free machine
-
-
-class TestPairedDifference:
-    def test_pairing_removes_what_tasks_share(self) -> None:
-        hardness = rng(5).normal(size=300)
-        a, b = hardness + 0.1, hardness + 0.01 * rng(6).normal(size=300)
-        found = s.paired_difference(a, b, [str(i) for i in range(300)], 1000, rng())
-        assert 0.09 < found.low < 0.1 < found.high < 0.11
-
-    def test_antisymmetric(self) -> None:
-        a, b = rng(1).normal(size=50), rng(2).normal(size=50)
-        clusters = [str(i % 10) for i in range(50)]
-        ab = s.paired_difference(a, b, clusters, 500, rng())
-        ba = s.paired_difference(b, a, clusters, 500, rng())
-        assert np.allclose([ab.mean, ab.low, ab.high], [-ba.mean, -ba.high, -ba.low])
-
-    def test_only_tasks_known_on_both_sides(self) -> None:
-        found = s.paired_difference([1.0, math.nan, 3.0], [0.0, 0.0, math.nan], ["a", "b", "c"], 50, rng())
-        assert (found.mean, found.n) == (1.0, 1)
 
 
 class TestTests:
@@ -214,54 +237,3 @@ class TestTests:
     def test_verdict_refuses_a_negative_margin(self) -> None:
         with pytest.raises(ValueError, match="margin"):
             s.verdict(estimate(0, 1), -0.1)
-
-
-class TestCorrelation:
-    def test_pearson_equals_numpy(self) -> None:
-        x = rng(1).normal(size=200)
-        y = 0.5 * x + rng(2).normal(size=200)
-        found = s.pearson(x, y, [str(i) for i in range(200)], 2000, rng())
-        r = np.corrcoef(x, y)[0, 1]
-        assert found.mean == pytest.approx(r)
-        low, high = np.tanh(np.arctanh(r) + np.array([-1.96, 1.96]) / math.sqrt(197))  # Fisher's interval
-        assert (found.low, found.high) == (pytest.approx(low, abs=0.03), pytest.approx(high, abs=0.03))
-
-    def test_spearman_golden_with_ties(self) -> None:
-        # middle ranks of x: 1, 2.5, 2.5, 4, 5; of y: 2, 1, 3, 4.5, 4.5
-        found = s.spearman([1, 2, 2, 3, 4], [5, 3, 6, 8, 8], list("abcde"), 200, rng())
-        expected = np.corrcoef([1, 2.5, 2.5, 4, 5], [2, 1, 3, 4.5, 4.5])[0, 1]
-        assert found.mean == pytest.approx(expected)
-
-    def test_spearman_sees_only_order(self) -> None:
-        x = rng(3).normal(size=60)
-        y = x + rng(4).normal(size=60)
-        clusters = [str(i % 20) for i in range(60)]
-        assert s.spearman(x, y, clusters, 300, rng()) == s.spearman(np.exp(x), y**3, clusters, 300, rng())
-
-    def test_spearman_ranks_each_draw_anew(self) -> None:
-        x, y = [1.0, 2.0, 2.0, 5.0], [1.0, 3.0, 2.0, 9.0]
-        repeated = [0, 0, 1, 3]  # a draw, written out
-        weights = np.array([[2.0, 1.0, 0.0, 1.0]])
-        by_weight = s._rank_correlation(weights, np.array(x), np.array(y))[0]
-        written_out = s.spearman([x[i] for i in repeated], [y[i] for i in repeated], list("abcd"), 10, rng())
-        assert by_weight == pytest.approx(written_out.mean)
-
-    def test_perfect_and_reversed(self) -> None:
-        x = np.arange(30.0)
-        clusters = [str(i) for i in range(30)]
-        for f in (s.pearson, s.spearman):
-            assert f(x, x, clusters, 100, rng()).low == pytest.approx(1.0)
-            assert f(x, -x, clusters, 100, rng()).high == pytest.approx(-1.0)
-
-    def test_clusters_widen(self) -> None:
-        x = np.repeat(rng(1).normal(size=30), 8)
-        y = np.repeat(rng(2).normal(size=30), 8)
-        wide = s.pearson(x, y, [str(i // 8) for i in range(240)], 1000, rng())
-        narrow = s.pearson(x, y, [str(i) for i in range(240)], 1000, rng())
-        assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
-
-    def test_constant_side_is_an_error(self) -> None:
-        with pytest.raises(ValueError, match="constant"):
-            s.pearson([1, 1, 1], [1, 2, 3], list("abc"), 10, rng())
-        with pytest.raises(ValueError, match="constant"):
-            s.spearman([1.0, math.nan], [1.0, 2.0], list("ab"), 10, rng())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fivestones.evaluate.records import EvalRecord
+from fivestones.evaluate.statistics import wilson
 from fivestones.evaluate.summary import summarize, write_summary
 
 SECTIONS = ("S", "O", "A", "P")
@@ -83,7 +84,19 @@ def test_shape_and_hand_checked_values() -> None:
 def test_equal_contestants_tie() -> None:
     result = summary(make({"trained": [0.5] * 20, "base": [0.5] * 20}))
     total = entry(result, "total")
-    assert (total["mean"], total["ties"], total["verdict"]) == (0, 20, "non-inferior")
+    assert (total["mean"], total["ties"], total["verdict"]) == (0, 20, "unclear")
+    assert total["low"] == -total["high"] < -1  # of 10 clusters, with 5 points between the best and the worst
+    many = [replace(record(i, c, 0.5), cluster=f"c{i}") for c in ("trained", "base") for i in range(500)]
+    assert entry(summary(many), "total")["verdict"] == "non-inferior"
+
+
+def test_nothing_but_failures_has_an_honest_interval() -> None:
+    result = summary(make({"trained": [0.5] * 20, "base": [-1.0] * 20}))
+    base = result["contestants"]["base"]
+    most = wilson(0, 10).high
+    assert (base["total"]["low"], base["total"]["high"]) == (0, pytest.approx(5 * most, abs=1e-6))
+    assert (base["sections"]["S"]["low"], base["sections"]["S"]["high"]) == (0, pytest.approx(most, abs=1e-6))
+    assert base["words"]["mean"] is not None and base["words"]["low"] is None  # nothing bounds a length
 
 
 def test_a_few_unscored_are_left_out_and_counted() -> None:

@@ -90,8 +90,8 @@ def _metrics(rng: random.Random, steps: int) -> list[dict[str, Any]]:
         share = 1 - 0.95 ** (step + 1)
         mean = 3.2 + 1.1 * share + rng.gauss(0, 0.15)
         criteria = {f"criteria/{s}": 0.55 + 0.25 * share + rng.gauss(0, 0.04) for s in SECTIONS}
-        line = {"phase": "train", "step": step, "reward_mean": mean, "reward_low": mean - 0.3}
-        line |= {"reward_high": mean + 0.3, **criteria, "gate_rate": min(1.0, 0.93 + 0.07 * share)}
+        line = {"phase": "train", "step": step, "reward_mean": mean}
+        line |= {**criteria, "gate_rate": min(1.0, 0.93 + 0.07 * share)}
         line |= {
             "completion_tokens": 110 + 12 * share + rng.gauss(0, 3),
             "truncated": max(0, 0.05 - share / 15),

@@ -13,7 +13,7 @@ from fake_run import HOSTILE, RECIPE, make_run
 from fivestones.errors import DataError
 from fivestones.evaluate.records import read_records
 from fivestones.evaluate.summary import summarize, write_summary
-from fivestones.report import markdown, write_report
+from fivestones.report import write_report
 
 VOID = {"meta", "img", "br", "hr", "input", "link", "circle", "rect", "line", "path"}
 ADDRESSES = ("src", "href", "srcset", "data", "action", "poster", "xlink:href")
@@ -66,6 +66,10 @@ def copy(run: Path, tmp_path: Path) -> Path:
 def page_of(run_dir: Path) -> Page:
     html, _ = write_report(run_dir)
     return Page(html.read_text(encoding="utf-8"))
+
+
+def markdown(run_dir: Path) -> str:
+    return write_report(run_dir)[1].read_text(encoding="utf-8")
 
 
 def test_the_whole_page(run: Path) -> None:
@@ -181,6 +185,13 @@ def test_a_run_in_progress(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(f'{line}\n{{"step": 5, "rew')  # torn: being written
     assert "1 of 40 training steps" in page_of(tmp_path).text
     assert "step 4, mean reward 2.50" in markdown(tmp_path)
+
+
+def test_a_maximum_is_not_rounded(copy: Path) -> None:
+    summary = json.loads((copy / "summary.json").read_text())
+    (copy / "summary.json").write_text(json.dumps({**summary, "max_score": 2.5}))
+    assert "total of 2.5" in page_of(copy).text
+    assert re.search(r"trained scores \d\.\d\d of 2\.5 points", markdown(copy))
 
 
 def test_no_such_run(tmp_path: Path) -> None:

@@ -184,9 +184,10 @@ def test_a_uniform_next_to_one_never_draws_an_impossible_token() -> None:
     assert member.token_ids == [2] and np.isfinite(member.logprobs[0])
 
 
-@pytest.mark.parametrize("window", [None, WINDOW])
-def test_both_decode_attentions_equal_the_definition(window: int | None) -> None:
-    """Lanes of unequal prompt length and progress."""
+@pytest.mark.parametrize("prefix_len", [0, 3, 20])
+@pytest.mark.parametrize("window", [None, WINDOW, 1000])
+def test_both_decode_attentions_equal_the_definition(window: int | None, prefix_len: int) -> None:
+    """Lanes of unequal prompt length and progress behind a common prefix."""
     g = torch.Generator().manual_seed(0)
     lanes, members, heads, rep, d = 3, 2, 2, 2, 8
     lengths, steps = (11, 4, 7), (0, 3, 5)
@@ -194,7 +195,8 @@ def test_both_decode_attentions_equal_the_definition(window: int | None) -> None
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=g)
 
-    caches = LaneCaches(lanes, members, 12, 9)
+    prefix = (draw(heads, prefix_len, d), draw(heads, prefix_len, d))
+    caches = LaneCaches(lanes, members, {0: prefix}, 12, 9)
     caches.prompt[0] = (draw(lanes, heads, 12, d), draw(lanes, heads, 12, d))
     caches.own[0] = (draw(lanes * members, heads, 9, d), draw(lanes * members, heads, 9, d))
     caches.prompt_len, caches.at = torch.tensor(lengths), torch.tensor(steps)
@@ -203,33 +205,27 @@ def test_both_decode_attentions_equal_the_definition(window: int | None) -> None
     positions = caches.begin_step()
     got = caches.attend(0, q, k, v, 0.3, window)
     assert positions[:, 0].tolist() == [
-        p + s for p, s in zip(lengths, steps, strict=True) for _ in range(members)
+        prefix_len + p + s for p, s in zip(lengths, steps, strict=True) for _ in range(members)
     ]
 
     for row in range(lanes * members):
         lane = row // members
-        keys = torch.cat(
-            [caches.prompt[0][0][lane, :, : lengths[lane]], caches.own[0][0][row, :, : steps[lane] + 1]], 1
-        )
-        values = torch.cat(
-            [caches.prompt[0][1][lane, :, : lengths[lane]], caches.own[0][1][row, :, : steps[lane] + 1]], 1
+        keys, values = (
+            torch.cat(
+                [
+                    prefix[i],
+                    caches.prompt[0][i][lane, :, : lengths[lane]],
+                    caches.own[0][i][row, :, : steps[lane] + 1],
+                ],
+                dim=1,
+            )
+            for i in (0, 1)
         )
         if window:
             keys, values = keys[:, -window:], values[:, -window:]
         for h in range(heads * rep):
             weights = (keys[h // rep] @ q[row, h, 0] * 0.3).softmax(0)
             assert torch.allclose(got[row, h, 0], weights @ values[h // rep], atol=1e-5)
-
-    if window is None:
-        n, w = lanes, members
-        grid = q.view(n, w, heads, rep, d)
-        shared = grid.transpose(1, 2).reshape(n, heads, w * rep, d)
-        own = grid.reshape(n * w, heads, rep, d)
-        kp, vp = (x[:, :, : caches._width] for x in caches.prompt[0])
-        ko, vo = (x[:, :, : caches._length] for x in caches.own[0])
-        mask = caches._mask(None, q)
-        both = [f(shared, own, kp, vp, ko, vo, 0.3, mask) for f in (caches._two_parts, caches._joint)]
-        assert torch.allclose(*both, atol=1e-5)
 
 
 def test_a_prompt_past_the_context_is_an_error() -> None:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import dataclass
 from statistics import mean
 
 import pytest
 
 from fivestones.environments.soap.facts import extra_concepts
 from fivestones.environments.soap.generate import generate, plan
-from fivestones.environments.soap.knowledge import concepts, load
-from fivestones.score.adversarial import BOUNDS, REFERENCE_LEAST, REFERENCE_MEAN, attacks
+from fivestones.environments.soap.knowledge import Knowledge, concepts, load
+from fivestones.score.adversarial import (
+    BOUNDS,
+    MODES,
+    REFERENCE_LEAST,
+    REFERENCE_MEAN,
+    UNSEEN,
+    WORST,
+    Attack,
+    Mode,
+    attacks,
+)
 from fivestones.score.facts import FactsJudge, Lexicon
 from fivestones.score.facts.case import as_fact
 from fivestones.types import Concept, Fact, Message, Task
@@ -134,7 +145,7 @@ def test_hand_made_case(name: str) -> None:
 def test_hand_made_reference() -> None:
     judge = FactsJudge(LEXICON, FIELDS)
     criteria = judge(task(facts=list(FACTS), source=DIALOGUE), [NOTE])[0].criteria
-    assert min(criteria.values()) >= REFERENCE_MEAN
+    assert min(criteria.values()) >= REFERENCE_MEAN["facts"]
 
 
 def test_an_attack_leaves_the_other_fields_alone() -> None:
@@ -143,36 +154,72 @@ def test_an_attack_leaves_the_other_fields_alone() -> None:
     assert attack.output["P"] == NOTE["P"]
 
 
-def test_generated_rows() -> None:
-    """64 rows of the generator: the reference near 1 in every field, each attack under its bound."""
-    kb = load()
-    lexicon = [*concepts(kb), *extra_concepts()]
-    forms = {c.name: c.forms for c in lexicon}
-    judge = FactsJudge(Lexicon(lexicon), FIELDS)
-    rows = [generate(kb, item, 7, "short") for item in plan(kb, 48, 16, 7)]
-    scores: dict[str, list[float]] = defaultdict(list)
-    for row, before in zip(rows, [rows[-1], *rows[:-1]], strict=True):
-        raw = json.loads(row["facts"])
-        one = Task(
-            id=row["id"],
-            prompt=(Message("user", row["dialogue"]),),
-            reference={"facts": raw, "source": row["dialogue"]},
-            cluster=row["condition"],
-        )
-        note = json.loads(row["note"])
+@dataclass(frozen=True)
+class Row:
+    """A generated row: what a judge may know of it, its note, and the attacks on that."""
+
+    known: dict[Mode, dict[str, object]]
+    note: dict[str, str]
+    attacks: dict[str, Attack]
+
+
+@pytest.fixture(scope="module")
+def kb() -> Knowledge:
+    return load()
+
+
+@pytest.fixture(scope="module")
+def rows(kb: Knowledge) -> list[Row]:
+    """64 rows, each with its neighbour's note as another case's."""
+    forms = {c.name: c.forms for c in (*concepts(kb), *extra_concepts())}
+    made = [generate(kb, item, 7, "short") for item in plan(kb, 48, 16, 7)]
+    out = []
+    for row, before in zip(made, [made[-1], *made[:-1]], strict=True):
+        raw, note, source = json.loads(row["facts"]), json.loads(row["note"]), row["dialogue"]
         table = attacks(
             note,
             facts=[as_fact(f) for f in raw],
-            source=row["dialogue"],
+            source=source,
             other=json.loads(before["note"]),
             forms=forms,
         )
-        reference, *verdicts = judge(one, [note, *(a.output for a in table.values())])
+        known: dict[Mode, dict[str, object]] = {
+            "facts": {"facts": raw, "source": source},
+            "reference": {"output": note, "source": source},
+            "dialogue": {"source": source},
+        }
+        out.append(Row(known, note, table))
+    return out
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_generated_rows(kb: Knowledge, rows: list[Row], mode: Mode) -> None:
+    """The reference near 1, each attack under its bounds, in the mean and in the worst section."""
+    judge = FactsJudge(Lexicon([*concepts(kb), *extra_concepts()]), FIELDS)
+    scores: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        outputs = [row.note, *(a.output for a in row.attacks.values())]
+        reference, *verdicts = judge(task(**row.known[mode]), outputs)
         scores["reference"] += reference.criteria.values()
-        for attack, verdict in zip(table.values(), verdicts, strict=True):
+        for attack, verdict in zip(row.attacks.values(), verdicts, strict=True):
             scores[attack.name] += [verdict.criteria[f] for f in attack.fields]
     references = scores.pop("reference")
-    assert mean(references) >= REFERENCE_MEAN
-    assert min(references) >= REFERENCE_LEAST
+    assert mean(references) >= REFERENCE_MEAN[mode]
+    assert min(references) >= REFERENCE_LEAST[mode]
     assert {name: round(mean(v), 3) for name, v in scores.items() if mean(v) >= BOUNDS[name]} == {}
-    assert set(scores) == set(BOUNDS)
+    worst = {name: round(max(v), 3) for name, v in scores.items()}
+    assert {n: w for n, w in worst.items() if w > UNSEEN.get((mode, n), WORST[n])} == {}
+    assert set(scores) == set(BOUNDS) == set(WORST)
+
+
+def test_what_a_mode_cannot_see_is_told_truly(kb: Knowledge, rows: list[Row]) -> None:
+    """Each exception of `UNSEEN` is needed: without it the bound would break."""
+    judge = FactsJudge(Lexicon([*concepts(kb), *extra_concepts()]), FIELDS)
+    for (mode, name), told in UNSEEN.items():
+        found = [
+            judge(task(**row.known[mode]), [attack.output])[0].criteria[field]
+            for row in rows
+            if (attack := row.attacks.get(name))
+            for field in attack.fields
+        ]
+        assert WORST[name] < max(found) <= told

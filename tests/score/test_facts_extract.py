@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fivestones.score.facts import Lexicon, extract
-from fivestones.score.facts.extract import read, read_dialogue
+from fivestones.score.facts.extract import read, read_dialogue, turns
 from fivestones.types import Concept
 
 
@@ -114,21 +114,38 @@ def test_longest_phrase_wins_and_nested_ones_stay_visible() -> None:
     assert [(m.concepts[0], m.longest) for m in mentions] == [("chest_pain", True), ("pain", False)]
 
 
-def test_answers_settle_questions() -> None:
-    text = (
-        "Doctor: Any fever or chills?\nPatient: No.\nDoctor: Coughing?\nPatient: Yeah, a lot.\n"
-        "Doctor: Chest pain?\nPatient: Let me think."
-    )
+PLAIN = (
+    "Doctor: Any fever or chills?\nPatient: No.\nDoctor: Coughing?\nPatient: Yeah, a lot.\n"
+    "Doctor: Chest pain?\nPatient: Let me think."
+)
+BRACKETED = (  # as in ACI-Bench
+    "[doctor] any fever or chills ?\n[patient] no .\n[doctor] coughing ?\n[patient_guest] yeah , a lot .\n"
+    "[doctor] chest pain ?\n[patient] let me think ."
+)
+
+
+@pytest.mark.parametrize("text", [PLAIN, BRACKETED])
+def test_answers_settle_questions(text: str) -> None:
     found = {m.concepts[0]: m.polarity for m in read_dialogue(text, LEXICON) if m.longest}
     assert found == {"fever": "absent", "chills": "absent", "cough": "present", "chest_pain": "asked"}
+
+
+def test_bracketed_turns_name_their_speaker() -> None:
+    text = (
+        "[doctor] how are you ?\n[patient] [laughs] fine .\n[clears throat] so .\n[patient_guest] he coughs ."
+    )
+    assert turns(text) == [
+        ("doctor", "how are you ?"),
+        ("patient", "[laughs] fine .\n[clears throat] so ."),
+        ("patient_guest", "he coughs ."),
+    ]
 
 
 def test_list_numbers_are_not_quantities() -> None:
     assert read("1. Diabetes\n2. Stroke", LEXICON).quantities == ()
 
 
-def test_coverage_and_overlay() -> None:
-    assert LEXICON.coverage("cough and fever") == 1.0
-    assert LEXICON.coverage("cough and hiccups") == 0.5
-    assert LEXICON.overlay({"hiccups": ("hiccups",)}).coverage("cough and hiccups") == 1.0
-    assert LEXICON.coverage("cough and hiccups") == 0.5
+def test_an_overlay_knows_more_and_leaves_its_base_alone() -> None:
+    overlaid = LEXICON.overlay({"hiccups": ("hiccups",)})
+    assert [f.concept for f in extract("cough and hiccups", overlaid)] == ["cough", "hiccups"]
+    assert [f.concept for f in extract("cough and hiccups", LEXICON)] == ["cough"]

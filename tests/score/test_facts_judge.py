@@ -114,6 +114,11 @@ def test_the_dialogue_licenses_a_statement_but_never_the_opposite_of_a_fact() ->
     assert score(FACTS, {**GOOD, "S": GOOD["S"].replace("Denies", "Reports")}, source=source)["S"] < 0.8
 
 
+@pytest.mark.parametrize("tag", ["Patient: ", "[patient] "])
+def test_a_copied_turn_costs(tag: str) -> None:
+    assert score(FACTS, {**GOOD, "S": tag + GOOD["S"]})["S"] <= 0.5
+
+
 def test_a_misplaced_fact_earns_half_and_costs() -> None:
     scores = score(
         [COUGH, NO_FEVER, DRUG], {"S": "Cough for 3 days. Denies fever. Metformin 500 mg BID.", "P": "Rest."}
@@ -159,11 +164,16 @@ def test_without_facts_the_reference_output_is_the_truth() -> None:
     assert other == 0.0
 
 
-def test_with_a_dialogue_only_its_facts_are_the_truth() -> None:
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Doctor: How long have you had the cough?\nPatient: Three days.\nDoctor: Fever?\nPatient: No.",
+        "[doctor] how long have you had the cough ?\n[patient] 3 days .\n[doctor] fever ?\n[patient] no .",
+    ],
+)
+def test_with_a_dialogue_only_its_facts_are_the_truth(source: str) -> None:
     judge = FactsJudge(LEXICON, ("S", "O", "A", "P"))
-    given = task(
-        source="Doctor: How long have you had the cough?\nPatient: Three days.\nDoctor: Fever?\nPatient: No."
-    )
+    given = task(source=source)
     good, flipped = judge(
         given,
         [

@@ -42,7 +42,7 @@ GROUP = [rollout("a"), rollout("b"), rollout("c")]
 
 
 def rewards(flaky: Flaky, retries: int) -> list[float | None]:
-    return [s.reward for s in retrying(flaky, retries)(TASK, GROUP)]
+    return [s.reward for s in retrying(flaky, [0.0] * retries)(TASK, GROUP)]
 
 
 def test_what_was_unscored_is_asked_again_and_what_was_known_stays() -> None:
@@ -66,3 +66,17 @@ def test_retries_are_bounded(retries: int) -> None:
 
 def test_each_retry_may_add_something() -> None:
     assert rewards(Flaky([None, None, 1.0], [None, 2.0, None], [4.0, None, None]), 2) == [4.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(("answers", "waited"), [(1, []), (2, [1.0]), (3, [1.0, 5.0]), (9, [1.0, 5.0])])
+def test_a_judge_gets_time_to_recover_between_retries(answers: int, waited: list[float]) -> None:
+    slept: list[float] = []
+    flaky = Flaky(*[[None, 1.0, 1.0]] * (answers - 1), [1.0] * 3)
+    retrying(flaky, [1.0, 5.0], slept.append)(TASK, GROUP)
+    assert slept == waited
+
+
+def test_without_a_wait_nothing_sleeps() -> None:
+    slept: list[float] = []
+    retrying(Flaky([None] * 3, [1.0] * 3), [0.0], slept.append)(TASK, GROUP)
+    assert slept == []

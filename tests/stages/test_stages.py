@@ -43,6 +43,7 @@ def shared(
         "environment": {"kind": "own_parts:TwoTurns", "options": options or {}, "max_turns": 2},
         "generation": {"max_tokens": 24, "stop": STOP},
         "rollout": {"group_size": 4},
+        "judge": {"wait": 0.0},
         "train": {"steps": 1, "tasks_per_step": 2, "refill": 0, "checkpoint_every": 1},
     }
     recipe = Recipe.model_validate({**made, **{k: {**made.get(k, {}), **v} for k, v in parts.items()}})
@@ -137,6 +138,48 @@ def test_a_resumed_run_remembers_what_was_unscored(tmp_path: Path, model: Path) 
     second = shared(tmp_path, model, options={"unscored": 2}, train={**allowed, "steps": 2})
     with pytest.raises(JudgePausedError, match="6 of the last 16 rollouts"):
         run_grpo(second, second.base)
+
+
+def test_a_pause_of_the_judge_saves_the_last_whole_step(tmp_path: Path, model: Path) -> None:
+    more = {"steps": 3, "checkpoint_every": 100}
+    paused = shared(tmp_path, model, train=more)
+
+    def fail_after_the_first(done: int, total: int, text: str) -> None:
+        if text.startswith("train: reward"):
+            paused.job.environment.unscored = 4
+
+    paused.progress = fail_after_the_first
+    with pytest.raises(JudgePausedError):
+        run_grpo(paused, paused.base)
+    latest = paused.run.latest("train")
+    assert latest is not None and latest[0] == 1
+    mended = shared(tmp_path, model, train=more)
+    folder = run_grpo(mended, mended.base)
+    (tmp_path / "whole").mkdir()
+    whole = shared(tmp_path / "whole", model, train=more)
+    expected = run_grpo(whole, whole.base)
+    assert (folder / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
+
+
+def test_a_step_tells_how_far_its_rollouts_are(tmp_path: Path, model: Path) -> None:
+    stage = shared(tmp_path, model)
+    told: list[tuple[int, int, str]] = []
+    stage.progress = lambda *now: told.append(now)
+    run_grpo(stage, stage.base)
+    inside = [now for now in told if "rollout" in now[2]]
+    assert len(inside) > 1 and {now[:2] for now in inside} == {(0, 1)}
+    assert inside[-1][2] == "train: step 1, 8 of 8 rollouts"
+
+
+def test_each_prompt_is_tokenized_once_to_be_measured(tmp_path: Path, model: Path) -> None:
+    stage = shared(tmp_path, model)
+    told: list[tuple[int, int, str]] = []
+    stage.progress = lambda *now: told.append(now)
+    prompts = [t.prompt for t in stage.train_tasks]
+    lengths = [stage.prompt_tokens(p) for p in prompts]
+    del stage.tokenizer  # nothing is left to tokenize with
+    assert stage.lengths(prompts, "train") == lengths
+    assert told == [(4, 4, "prompts of train")] * 2
 
 
 def test_a_step_in_which_nothing_was_scored_has_no_mean(tmp_path: Path, model: Path) -> None:

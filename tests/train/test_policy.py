@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import tiny
 from fivestones.errors import ModelError
 from fivestones.models.load import load
 from fivestones.recipe import Lora, ModelPart, TrainPart
+from fivestones.train.pack import pack
 from fivestones.train.policy import TorchPolicy
 from fivestones.types import Sample
 from tiny import sample
@@ -32,13 +34,14 @@ def policy(
     dtype: Any = "float32",
     temperature: float = 1.0,
     checkpointing: bool = False,
+    at: Path | None = None,
     **train: Any,
 ) -> TorchPolicy:
+    """at: where the model folder is written that the policy starts from; None: from memory."""
     part = ModelPart(dtype=dtype, lora=lora, gradient_checkpointing=checkpointing)
     settings = TrainPart(**{"lr": 1e-2, "warmup_steps": 1, **train})
-    return TorchPolicy(
-        tiny.loaded(family, seed=seed), part, settings, loss_constant=50.0, temperature=temperature
-    )
+    start = load(tiny.folder(at, family, seed=seed)) if at else tiny.loaded(family, seed=seed)
+    return TorchPolicy(start, part, settings, loss_constant=50.0, temperature=temperature)
 
 
 def batch(seed: int = 0) -> list[Sample]:
@@ -190,11 +193,11 @@ def test_transformers_loads_what_was_saved(tmp_path: Path, family: str, lora: Lo
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
 def test_a_loaded_checkpoint_goes_on_bit_for_bit(tmp_path: Path, lora: Lora | None, dtype: Any) -> None:
-    straight = policy(lora=lora, dtype=dtype)
+    straight = policy(lora=lora, dtype=dtype, at=tmp_path / "start")
     for i in range(3):
         straight.update(batch(i))
     straight.save(tmp_path / "saved")
-    resumed = policy(lora=lora, dtype=dtype)
+    resumed = policy(lora=lora, dtype=dtype, at=tmp_path / "start")
     resumed.update(batch(8))  # forgotten by the load
     resumed.load(tmp_path / "saved")
     assert resumed.step == 3
@@ -204,6 +207,39 @@ def test_a_loaded_checkpoint_goes_on_bit_for_bit(tmp_path: Path, lora: Lora | No
     assert equal(masters(straight), masters(resumed))
     params = dict(resumed.model.named_parameters())
     assert all(torch.equal(q, params[n]) for n, q in straight.model.named_parameters())
+
+
+def test_what_lora_leaves_alone_is_exported_unrounded(tmp_path: Path) -> None:
+    p = policy(lora=LORA, dtype="bfloat16", at=tmp_path / "start")
+    p.update(batch())
+    p.export(tmp_path / "out")
+    start, out = (load_file(tmp_path / name / "model.safetensors") for name in ("start", "out"))
+    embedding = "model.embed_tokens.weight"
+    assert torch.equal(start[embedding], out[embedding])
+    assert not torch.equal(start[embedding], start[embedding].bfloat16().float())
+    name = "model.layers.0.mlp.up_proj"
+    exact = masters(p)
+    a, b = (exact[f"{name}.lora_{x}.default.weight"] for x in "AB")
+    assert torch.equal(out[f"{name}.weight"], start[f"{name}.weight"] + (b @ a) * (LORA.alpha / LORA.rank))
+
+
+def test_the_check_waits_for_a_shared_prompt() -> None:
+    p = policy()
+    p.imitate(batch()[:1], 1e-3)
+    assert not p._checked  # nothing was shared, nothing was checked
+    p.update(batch())
+    assert p._checked
+
+
+@pytest.mark.parametrize(("shift", "told"), [(0.0, False), (1.0, True)])
+def test_a_sampler_of_other_weights_is_told(
+    shift: float, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    p, s = policy(), batch()[0]
+    with torch.no_grad():
+        own = p._logprobs(p.model, pack([s], 4096)[0])[0]
+    p.update([replace(s, logprobs=tuple((own - shift).tolist()))])
+    assert ("sampler and trainer differ" in caplog.text) == told
 
 
 def test_adapters_start_the_same_in_every_process() -> None:

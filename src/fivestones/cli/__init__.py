@@ -32,6 +32,9 @@ OverridesArgument = Annotated[
     list[str] | None, typer.Argument(help="overrides, such as train.steps=60", metavar="[KEY=VALUE]...")
 ]
 ProfileOption = Annotated[str | None, typer.Option(help="a profile of the recipe: smoke, laptop, full ...")]
+PriceOption = Annotated[
+    float | None, typer.Option(help="of the machine, in any currency: adds what each stage cost", min=0)
+]
 RunArgument = Annotated[Path, typer.Argument(help="a run directory, such as runs/soap", metavar="RUN")]
 
 
@@ -58,12 +61,21 @@ def run(
     profile: ProfileOption = None,
     out: Annotated[Path | None, typer.Option(help="the run directory (default: runs/NAME)")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run stopped")] = False,
+    price_per_hour: PriceOption = None,
 ) -> None:
     """The five stones in order: data, warm-up, training, evaluation, report."""
     again = command_line("run", recipe, *(overrides or ()), profile=profile, out=out, resume=True)
     with follow(context, again) as (api, progress):
         changes = _changes(overrides)
-        made = api.run(recipe, changes, profile=profile, out=out, resume=resume, progress=progress)
+        made = api.run(
+            recipe,
+            changes,
+            profile=profile,
+            out=out,
+            resume=resume,
+            price_per_hour=price_per_hour,
+            progress=progress,
+        )
     _told(made)
 
 
@@ -72,25 +84,34 @@ def train(context: typer.Context, run: RunArgument) -> None:
     """Warm up and train the model of a run directory; goes on where it stopped."""
     with follow(context, command_line("train", str(run))) as (api, progress):
         made = api.train(run, progress=progress)
+    from fivestones.cli.tables import show_training
+
+    show_training(stdout(), made.metrics)
     _told(made)
 
 
 @app.command("eval")
-def evaluate(context: typer.Context, run: RunArgument, overrides: OverridesArgument = None) -> None:
+def evaluate(
+    context: typer.Context,
+    run: RunArgument,
+    overrides: OverridesArgument = None,
+    price_per_hour: PriceOption = None,
+) -> None:
     """Compare the contestants of a run on its held-out tasks, and on files of your own.
 
     For instance `fivestones eval runs/soap evaluate.extra.clinic=cases.jsonl`.
     """
     with follow(context, command_line("eval", str(run), *(overrides or ()))) as (api, progress):
-        made = api.evaluate(run, _changes(overrides), progress=progress)
+        changes = _changes(overrides)
+        made = api.evaluate(run, changes, price_per_hour=price_per_hour, progress=progress)
     _told(made)
 
 
 @app.command()
-def report(context: typer.Context, run: RunArgument) -> None:
+def report(context: typer.Context, run: RunArgument, price_per_hour: PriceOption = None) -> None:
     """Write the report of a run directory again, from what it holds."""
     with follow(context, command_line("report", str(run))) as (api, _):
-        made = api.report(run)
+        made = api.report(run, price_per_hour=price_per_hour)
     _told(made)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +19,24 @@ def show_run(console: Console, summary: Mapping[str, Any]) -> None:
         console.print(_contestants(part["contestants"], f"Contestants on {name}"))
     if paired := summary.get("paired"):
         console.print(_paired(paired))
+
+
+def show_training(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Of the rows of `metrics.jsonl`, by phase: the first and the last value of what is learned."""
+    table = Table(title="Training (first step, last step)", title_justify="left")
+    for heading in ("phase", "steps", "loss", "reward", "strict %"):
+        table.add_column(heading, justify="left" if heading == "phase" else "right")
+    for phase in dict.fromkeys(row["phase"] for row in rows):
+        mine = [row for row in rows if row["phase"] == phase]
+        learned = [("loss", 1, 3), ("reward_mean", 1, 2), ("gate_rate", 100, 1)]
+        table.add_row(phase, str(mine[-1]["step"]), *(_ends(mine, *value) for value in learned))
+    if rows:
+        console.print(table)
+
+
+def _ends(rows: Sequence[Mapping[str, Any]], key: str, times: float, digits: int) -> str:
+    known = [f"{row[key] * times:.{digits}f}" for row in rows if key in row]
+    return f"{known[0]}, {known[-1]}" if known else "-"
 
 
 def show_data(console: Console, certificate: Mapping[str, Any]) -> None:
@@ -65,8 +83,11 @@ def _estimate(
     if value is None or value.get("mean") is None:
         return "-"
     plus = "+" if signed else ""
-    mean, low, high = (value[key] * times for key in ("mean", "low", "high"))
-    return f"{mean:{plus}.{digits}f} [{low:{plus}.{digits}f}, {high:{plus}.{digits}f}]"
+    shown = [
+        f"{value[key] * times:{plus}.{digits}f}" for key in ("mean", "low", "high") if value[key] is not None
+    ]
+    # too few clusters give no interval
+    return shown[0] if len(shown) < 3 else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def _plain(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -22,9 +22,10 @@ import numpy as np
 from fivestones.data.calibrate import quantiles
 from fivestones.data.dedup import Cause, Key, Search, key_of, same_key, search
 from fivestones.data.embed import Embedder, Encoded, embedder, text_of
-from fivestones.data.store import iter_rows, replacing, sha256
+from fivestones.data.store import iter_rows, sha256
 from fivestones.errors import DataError
 from fivestones.protocols import Progress
+from fivestones.runlog import write_atomic
 from fivestones.types import Split
 
 NAME = "certificate.json"
@@ -147,8 +148,7 @@ def certify(
         "versions": _versions(),
     }
     body["digest"] = _digest(body)
-    with replacing(folder / NAME) as target:
-        target.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_atomic(folder / NAME, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
     return body
 
 

@@ -27,6 +27,7 @@ from fivestones.data.certificate import COLUMNS
 from fivestones.data.embed import Embedder, Encoded, text_of
 from fivestones.data.store import Row, replacing
 from fivestones.errors import DataError, ResourceError
+from fivestones.runlog import write_jsonl
 
 Make = Callable[[Any, int], Row]
 """(item, retry) -> row: pure, picklable; another retry gives another scenario of the same item."""
@@ -106,9 +107,7 @@ def make_part(job: Job, make: Make, model: Embedder) -> None:
     encoded = model.encode([text_of(row, job.columns) for row in rows])
     with replacing(_arrays(job.path)) as target, target.open("wb") as file:
         np.savez(file, flat=np.concatenate(encoded), sizes=np.array([len(e) for e in encoded]))
-    with replacing(job.path) as target, target.open("w", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    write_jsonl(job.path, rows)
 
 
 def read_part(job: Job) -> list[Made]:

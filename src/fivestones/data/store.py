@@ -8,21 +8,20 @@ table.
 
 from __future__ import annotations
 
-import errno
 import glob
 import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from fivestones.errors import DataError, ResourceError, nearest
+from fivestones.runlog import disk_errors
 
 Row = dict[str, Any]
 
@@ -34,34 +33,24 @@ _TYPES: Mapping[type, str] = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", fl
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling to write to; on success it is synced and takes the place of `path` at once.
+    """A temporary sibling for a writer that wants a path; on success it is synced and takes the place of
+    `path` at once. What a kill leaves of it, the next attempt writes over. Text goes by
+    `runlog.write_atomic`.
 
     Raises ResourceError when the disk is full or not writable.
     """
-    with scratch(path) as temporary:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-
-
-@contextmanager
-def scratch(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path`, removed at the end; OSErrors of the block become ResourceErrors."""
-    temporary: Path | None = None
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        temporary.chmod(0o644)  # mkstemp makes it private; data is made to be shared
-        yield temporary
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(f"{path}: the disk is full; free some space and run again") from error
-        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from error
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    except (OSError, duckdb.IOException) as error:
+        raise ResourceError(f"{path} cannot be written: {_first_line(error)}") from error
     finally:
-        if temporary is not None:
+        with suppress(OSError):  # nothing is there when the folder could not be made
             temporary.unlink(missing_ok=True)
 
 
@@ -82,25 +71,30 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     """
     columns: dict[str, type] = {}
     n = 0
-    with replacing(path) as target, scratch(path) as lines:
-        with lines.open("w", encoding="utf-8") as file:
-            for n, row in enumerate(rows, 1):
-                columns = columns or {name: type(value) for name, value in row.items()}
-                _fits(path, n, row, columns)
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        if not n:
-            raise DataError(f"{path}: no rows to write")
-        layout = ", ".join(f"{_quoted(name)}: '{_TYPES[kind]}'" for name, kind in columns.items())
-        query = (
-            f"COPY (SELECT * FROM read_json(?, format='newline_delimited', columns={{{layout}}})) "
-            f"TO {_literal(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
-        )
+    with replacing(path) as target:
+        lines = target.with_suffix(".jsonl")
         try:
-            with _connect() as connection:
-                connection.execute(query, [glob.escape(str(lines))])
-        except duckdb.IOException as error:
-            raise ResourceError(f"{path}: cannot be written ({_first_line(error)})") from error
+            with lines.open("w", encoding="utf-8", newline="\n") as file:
+                for n, row in enumerate(rows, 1):
+                    columns = columns or {name: type(value) for name, value in row.items()}
+                    _fits(path, n, row, columns)
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            if not n:
+                raise DataError(f"{path}: no rows to write")
+            _to_parquet(lines, target, columns)
+        finally:
+            lines.unlink(missing_ok=True)
     return n
+
+
+def _to_parquet(lines: Path, target: Path, columns: Mapping[str, type]) -> None:
+    layout = ", ".join(f"{_quoted(name)}: '{_TYPES[kind]}'" for name, kind in columns.items())
+    query = (
+        f"COPY (SELECT * FROM read_json(?, format='newline_delimited', columns={{{layout}}})) "
+        f"TO {_literal(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+    )
+    with _connect() as connection:
+        connection.execute(query, [glob.escape(str(lines))])
 
 
 def read_rows(path: Path, require: Sequence[str] = ()) -> list[Row]:
@@ -146,6 +140,8 @@ def _iter_parquet(path: Path, require: Sequence[str]) -> Iterator[Row]:
 
 
 def _iter_jsonl(path: Path, require: Sequence[str]) -> Iterator[Row]:
+    """Anyone's data, and so stricter than `runlog.read_jsonl`: nothing torn is dropped, a last line without a
+    newline counts, and a byte order mark is passed over."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             try:

@@ -23,10 +23,11 @@ from fivestones.data.calibrate import RULE, Calibration, calibrate, negative_pai
 from fivestones.data.certificate import SPLITS, Light, path_of
 from fivestones.data.dedup import CAUSES, Cause, Search, facts_key, pair_cosines, same_key, search
 from fivestones.data.embed import Embedder, Encoded, text_of
-from fivestones.data.store import Row, replacing, write_rows
+from fivestones.data.store import Row, write_rows
 from fivestones.errors import DataError, RunExistsError
 from fivestones.protocols import Progress
 from fivestones.recipe import SynthPart
+from fivestones.runlog import write_json
 
 Paraphrase = Callable[[Any, str], Row]
 """(item, style) -> row: the item's own scenario and facts, told in another style."""
@@ -48,14 +49,21 @@ _SETTINGS = "settings.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     folder: Path
-    new: bool  # False: the directory held this very data already
+    new: bool  # False: the directory held this data already
     certificate: Mapping[str, Any]
+    current: bool = True  # False: another version of the generator made it
 
     @property
     def message(self) -> str:
         rows = self.certificate["summary"]["rows"]
-        told = f"{rows} rows, no duplicates" if self.new else f"{rows} rows are there already: nothing to do"
-        return f"{self.folder}: {told}"
+        if self.new:
+            return f"{self.folder}: {rows} rows, no duplicates"
+        if self.current:
+            return f"{self.folder}: {rows} rows are there already: nothing to do"
+        return (
+            f"{self.folder}: {rows} rows are there already, made by another version of the generator "
+            f"({self.certificate['settings'].get('generator')}): for new ones {_WAY_OUT}"
+        )
 
 
 @dataclass(slots=True)
@@ -74,7 +82,7 @@ class _Corpus:
 def settings_of(part: SynthPart, *, seed: int, generator: str) -> dict[str, Any]:
     """What the data depends on. The number of workers is not part of it.
 
-    generator: name and version of the generator, so that data of an older one is not continued.
+    generator: name and version of the generator: an unfinished attempt of another one is not continued.
     """
     return {"seed": seed, "generator": generator, "synth": part.model_dump(mode="json", exclude={"workers"})}
 
@@ -93,8 +101,10 @@ def synthesize(
     """Writes train.parquet, test.parquet and certificate.json into `folder`, or goes on with a killed
     attempt.
 
-    Returns at once when the folder holds this data. Raises RunExistsError when it holds other data, and
-    DataError when the generator cannot give as many different rows as asked for.
+    Returns at once when the folder holds this data; finished data of another version of the generator is
+    kept, and `Outcome.message` tells of it: a run goes on with what it was trained on. Raises RunExistsError
+    when the folder holds other data or an unfinished attempt of another version, and DataError when the
+    generator cannot give as many different rows as asked for.
     """
     if not items:
         raise DataError("synthesis: no items; ask for at least one train or test row")
@@ -104,7 +114,8 @@ def synthesize(
     done = _already(folder, settings)
     if done is not None:
         shutil.rmtree(workplace, ignore_errors=True)  # killed between the last write and the cleaning up
-        return Outcome(folder=folder, new=False, certificate=done)
+        current = done["settings"] == settings
+        return Outcome(folder=folder, new=False, certificate=done, current=current)
     _claim(workplace, settings)
 
     corpus = _Corpus(light=[], encoded=[], places=[])
@@ -248,10 +259,9 @@ def _already(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any] | N
             )
         return None
     body = certificate.read(folder)
-    if body["settings"] != settings:
-        raise RunExistsError(
-            f"{folder}: holds data of other settings ({_unlike(body['settings'], settings)}); {_WAY_OUT}"
-        )
+    there, here = ({**part, "generator": None} for part in (body["settings"], settings))
+    if there != here:
+        raise RunExistsError(f"{folder}: holds data of other settings ({_unlike(there, here)}); {_WAY_OUT}")
     changed = certificate.changed_files(folder, body)
     if changed:
         raise RunExistsError(
@@ -272,11 +282,8 @@ def _claim(workplace: Path, settings: Mapping[str, Any]) -> None:
                 f"{workplace.parent}: holds an unfinished attempt with other settings "
                 f"({_unlike(there, settings)}); {_WAY_OUT}"
             )
-        for stale in workplace.glob(".*.tmp"):  # of a process that was killed while it wrote
-            stale.unlink(missing_ok=True)
         return
-    with replacing(path) as target:
-        target.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    write_json(path, settings)
 
 
 _WAY_OUT = "choose another directory, or delete this one"

@@ -19,6 +19,9 @@ from typing import Any, NoReturn, cast
 
 from jsonschema import Draft202012Validator, SchemaError
 from jsonschema.exceptions import ValidationError
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from fivestones.errors import UsageError
 
@@ -38,13 +41,13 @@ def strict_validator(schema: Mapping[str, Any]) -> Draft202012Validator:
     the schema is not a valid JSON Schema of an object with properties.
     """
     _check(schema)
-    return Draft202012Validator(_closed(schema))
+    return _validator(_closed(schema))
 
 
 def lenient_validator(schema: Mapping[str, Any]) -> Draft202012Validator:
     """Validator of the lenient reading: the required keys with the right types, nothing more."""
     _check(schema)
-    return Draft202012Validator(_opened(schema))
+    return _validator(_opened(schema))
 
 
 def parse_strict(text: str, validator: Draft202012Validator) -> tuple[dict[str, Any] | None, str | None]:
@@ -95,6 +98,11 @@ def schema_error(value: object, validator: Draft202012Validator) -> str | None:
     return None if error is None else _words(error)
 
 
+def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    # without a registry jsonschema fetches what a $ref names from the network
+    return Draft202012Validator(schema, registry=Registry())
+
+
 def _check(schema: Mapping[str, Any]) -> None:
     try:
         Draft202012Validator.check_schema(schema)
@@ -106,6 +114,27 @@ def _check(schema: Mapping[str, Any]) -> None:
             f"output_schema must describe one object: `type: object` with `properties`; got type "
             f"{schema.get('type')!r} with {len(schema.get('properties') or {})} properties"
         )
+    resource = DRAFT202012.create_resource(dict(schema))
+    _check_references(resource, Registry().resolver_with_root(resource))
+
+
+def _check_references(resource: Resource[Any], resolver: Any) -> None:
+    """UsageError for a reference that leads to no schema: before training, not in the middle of it."""
+    for key in ("$ref", "$dynamicRef"):
+        if not isinstance(resource.contents, Mapping) or key not in resource.contents:
+            continue
+        reference = resource.contents[key]
+        try:
+            found = resolver.lookup(reference).contents
+        except (Unresolvable, ValueError):  # ValueError: not a URI
+            found = None
+        if not isinstance(found, Mapping | bool):
+            raise UsageError(
+                f"output_schema: {key} {reference!r} leads to no schema; allowed: one within this schema, "
+                "such as '#/$defs/name' (nothing is fetched from the network)"
+            )
+    for part in resource.subresources():
+        _check_references(part, resolver.in_subresource(part))
 
 
 def _closed(schema: Any) -> Any:

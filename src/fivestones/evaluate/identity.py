@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fivestones import environ
 from fivestones.data.store import sha256
 from fivestones.errors import DataError
 from fivestones.recipe import Recipe
@@ -49,6 +50,8 @@ def judge_digest(recipe: Recipe) -> str:
     code = [[str(path.relative_to(package)), sha256(path)] for path in sorted(inside)]
     for kind in (recipe.environment.kind, recipe.judge.kind):
         module, colon, _ = kind.partition(":")
+        if colon:
+            environ.look_in(recipe.modules)
         if colon and (path := _source(module)):
             code.append([kind, sha256(path)])
     return _digest([recipe.model_dump(mode="json", include={"environment", "judge"}), *code])
@@ -89,6 +92,6 @@ def _source(module: str) -> Path | None:
     """The file of a module; None when there is none: it is told when the module is imported."""
     try:
         spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
+    except Exception:  # a package of the user's is imported on the way to a module in it
         return None
     return Path(spec.origin) if spec and spec.origin and Path(spec.origin).is_file() else None

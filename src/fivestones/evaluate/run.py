@@ -54,6 +54,8 @@ def evaluate_contestant(
     scorer: digest of what scores; after_chunk: called with the number of tasks just recorded.
     """
     name, tasks = contestant.name, dataset.tasks
+    label = f"evaluate {name} on {dataset.name}"
+    progress(0, len(tasks), label)  # before the prompts are tokenized
     keys = {
         task.id: record_key(
             task,
@@ -69,7 +71,7 @@ def evaluate_contestant(
     # in order and whole chunks, so that a resumed evaluation batches as an uninterrupted one: in bfloat16 a
     # greedy output can turn on what is decoded beside it
     missing = [task for task in tasks if task.id not in have]
-    done, label = len(tasks) - len(missing), f"evaluate {name} on {dataset.name}"
+    done = len(tasks) - len(missing)
     progress(done, len(tasks), label)
     for start in range(0, len(missing), CHUNK):
         chunk = missing[start : start + CHUNK]

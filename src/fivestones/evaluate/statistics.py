@@ -6,6 +6,11 @@ rows of one cluster are alike, so it is clusters that are resampled (Field and W
 clustered data"; Miller, 2024, "Adding error bars to evals"). A percentile interval of few clusters is too
 narrow: its percentiles are moved out as Student's t asks (Hesterberg, 2015, "What teachers should know about
 the bootstrap"). Of fewer than six clusters no interval can hold 95%: they get no verdict.
+
+Where all known values are equal every draw is the same, and the bootstrap would claim certainty. There the
+interval is that of "nothing was seen in C trials" (Hanley and Lippman-Hand, 1983, "If nothing goes wrong, is
+everything all right?", the rule of three; here two-sided, by Wilson's score interval): a share of clusters up
+to z^2 / (C + z^2) may be otherwise, by as far as the bounds of the metric allow.
 """
 
 from __future__ import annotations
@@ -21,29 +26,25 @@ from fivestones.types import Estimate
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
-Values = Sequence[float] | Array
+Bounds = tuple[float, float]  # the least and the greatest possible value
 Judgement = Literal["superior", "non-inferior", "inferior", "unclear"]
 
 Z95 = 1.959963984540054  # 97.5% quantile of the standard normal
 MIN_CLUSTERS = 6  # all on one side of the truth by chance: 2 * 0.5**6 is the first below 5%
+EQUAL = 1e-9  # values closer than this are equal
 CHUNK = 4_000_000  # cluster weights held at once: 32 MB
 
 
-def clustered_mean(values: Values, clusters: Sequence[str], draws: int, rng: np.random.Generator) -> Estimate:
-    """Mean over the known values [N], bootstrap over clusters. ValueError when none is known.
-
-    With fewer than two clusters there is no interval: `low` and `high` are NaN.
-    """
-    estimate = clustered_means(_column(values), clusters, draws, rng)[0]
-    if estimate is None:
-        raise ValueError("mean of no known value")
-    return estimate
-
-
 def clustered_means(
-    values: Array, clusters: Sequence[str], draws: int, rng: np.random.Generator
+    values: Array, clusters: Sequence[str], bounds: Sequence[Bounds], draws: int, rng: np.random.Generator
 ) -> list[Estimate | None]:
-    """`clustered_mean` of each column of values [N, K], in one pass over the draws. None: nothing known."""
+    """Mean over the known values of each column [N, K], bootstrap over clusters. None: nothing is known.
+
+    bounds: of the values of each column [K]. There is no interval (`low` and `high` are NaN) with fewer than
+    two clusters, and for equal values without bounds.
+    """
+    if len(bounds) != values.shape[1]:
+        raise ValueError(f"{values.shape[1]} columns but {len(bounds)} bounds")
     index, size = _index(clusters, len(values))
     known = ~np.isnan(values)
     sums_CK = _by_cluster(np.where(known, values, 0.0), index, size)
@@ -60,17 +61,15 @@ def clustered_means(
             out.append(None)
             continue
         with_values = int((counts_CK[:, j] > 0).sum())
-        low, high = _tails(means_DK[:, j], with_values) if with_values > 1 else (math.nan, math.nan)
         mean = float(sums_CK[:, j].sum() / n)
+        if with_values < 2:
+            low, high = math.nan, math.nan
+        elif float(np.ptp(values[known[:, j], j])) <= EQUAL:
+            low, high = _of_equal(mean, bounds[j], with_values)
+        else:
+            low, high = _tails(means_DK[:, j], with_values)
         out.append(Estimate(mean=mean, low=low, high=high, n=n, clusters=with_values))
     return out
-
-
-def paired_difference(
-    a: Values, b: Values, clusters: Sequence[str], draws: int, rng: np.random.Generator
-) -> Estimate:
-    """Mean of a - b over the tasks [N] where both are known, bootstrap over clusters."""
-    return clustered_mean(_column(a)[:, 0] - _column(b)[:, 0], clusters, draws, rng)
 
 
 def wilson(k: int, n: int) -> Estimate:
@@ -119,30 +118,6 @@ def verdict(estimate: Estimate, margin: float) -> Judgement:
     return "inferior" if estimate.high < 0 else "unclear"  # NaN ends compare false: unclear
 
 
-def pearson(x: Values, y: Values, clusters: Sequence[str], draws: int, rng: np.random.Generator) -> Estimate:
-    """Linear correlation over the rows where both are known; ValueError when one of them is constant."""
-    x_N, y_N, index, size = _pairs(x, y, clusters)
-    dx, dy = x_N - x_N.mean(), y_N - y_N.mean()  # centred, or the moments would cancel
-    moments_N6 = np.column_stack([np.ones_like(dx), dx, dy, dx * dx, dy * dy, dx * dy])
-    moments_C6 = _by_cluster(moments_N6, index, size)
-    mean = float(_correlation(moments_C6.sum(axis=0)[None])[0])
-    resampled = np.concatenate([_correlation(w @ moments_C6) for w in _weights(size, draws, rng)])
-    return _correlation_estimate(mean, resampled, len(x_N), size)
-
-
-def spearman(x: Values, y: Values, clusters: Sequence[str], draws: int, rng: np.random.Generator) -> Estimate:
-    """Rank correlation, ties sharing their middle rank; ranked anew in each draw. Otherwise as `pearson`."""
-    x_N, y_N, index, size = _pairs(x, y, clusters)
-    mean = float(_rank_correlation(np.ones((1, len(x_N))), x_N, y_N)[0])
-    step = max(1, CHUNK // len(x_N))
-    resampled = [
-        _rank_correlation(w[i : i + step][:, index], x_N, y_N)
-        for w in _weights(size, draws, rng)
-        for i in range(0, len(w), step)
-    ]
-    return _correlation_estimate(mean, np.concatenate(resampled), len(x_N), size)
-
-
 def _weights(size: int, draws: int, rng: np.random.Generator) -> Iterator[Array]:
     """How often each of the clusters is drawn: multinomial weights [d, C], `draws` rows in all, in chunks."""
     if draws < 1:
@@ -154,10 +129,6 @@ def _weights(size: int, draws: int, rng: np.random.Generator) -> Iterator[Array]
         d = min(step, draws - start)
         picks = rng.integers(0, size, size=(d, size)) + np.arange(d)[:, None] * size
         yield np.bincount(picks.ravel(), minlength=d * size).reshape(d, size).astype(np.float64)
-
-
-def _column(values: Values) -> Array:
-    return np.asarray(values, dtype=np.float64).reshape(-1, 1)
 
 
 def _index(clusters: Sequence[str], rows: int) -> tuple[Indices, int]:
@@ -181,6 +152,14 @@ def _tails(draws: Array, clusters: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _of_equal(value: float, bounds: Bounds, clusters: int) -> tuple[float, float]:
+    """The interval of a mean when all that was seen is one value."""
+    share = wilson(0, clusters).high
+    low = value - share * max(0.0, value - bounds[0])
+    high = value + share * max(0.0, bounds[1] - value)
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (math.nan, math.nan)
+
+
 def expanded_tail(clusters: int) -> float:
     """Share of bootstrap draws beyond each end: 2.5% of many clusters, less of few.
 
@@ -191,51 +170,3 @@ def expanded_tail(clusters: int) -> float:
     t = z + (z**3 + z) / (4 * f) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * f**2)
     t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * f**3)
     return math.erfc(t * math.sqrt(1 + 1 / f) / math.sqrt(2)) / 2
-
-
-def _pairs(x: Values, y: Values, clusters: Sequence[str]) -> tuple[Array, Array, Indices, int]:
-    x_N, y_N = _column(x)[:, 0], _column(y)[:, 0]
-    if not len(x_N) == len(y_N) == len(clusters):
-        raise ValueError(f"correlation of {len(x_N)} values with {len(y_N)}, in {len(clusters)} clusters")
-    known = ~(np.isnan(x_N) | np.isnan(y_N))
-    x_N, y_N = x_N[known], y_N[known]
-    if len(x_N) < 2 or np.ptp(x_N) == 0 or np.ptp(y_N) == 0:
-        raise ValueError("a correlation needs at least two known pairs and no constant side")
-    index, size = _index([c for c, keep in zip(clusters, known, strict=True) if keep], len(x_N))
-    return x_N, y_N, index, size
-
-
-def _correlation(moments: Array) -> Array:
-    """Pearson's r [D] from moments [D, 6]: n, x, y, xx, yy, xy. NaN where a side is constant."""
-    n, x, y, xx, yy, xy = moments.T
-    spread_x, spread_y = n * xx - x * x, n * yy - y * y
-    flat = (spread_x <= 1e-12 * n * xx) | (spread_y <= 1e-12 * n * yy)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = (n * xy - x * y) / np.sqrt(spread_x * spread_y)
-    return np.where(flat, np.nan, np.clip(r, -1.0, 1.0))
-
-
-def _rank_correlation(weights: Array, x: Array, y: Array) -> Array:
-    """Pearson's r [D] of the middle ranks of x and y [N], each row counted weights [D, N] times."""
-    n = weights.sum(axis=1)
-    centre = (n[:, None] + 1) / 2  # mean rank
-    rx, ry = _ranks(weights, x) - centre, _ranks(weights, y) - centre
-    sums = [n, *((weights * v).sum(axis=1) for v in (rx, ry, rx * rx, ry * ry, rx * ry))]
-    return _correlation(np.column_stack(sums))
-
-
-def _ranks(weights: Array, x: Array) -> Array:
-    """Middle rank of each row [D, N] among the rows repeated weights [D, N] times."""
-    _, inverse = np.unique(x, return_inverse=True)
-    order = np.argsort(inverse, kind="stable")
-    starts = np.flatnonzero(np.diff(inverse[order], prepend=-1))  # first row of each distinct value, sorted
-    counts = np.add.reduceat(weights[:, order], starts, axis=1)  # [D, distinct values]
-    middle = np.cumsum(counts, axis=1) - (counts - 1) / 2
-    ranks: Array = middle[:, inverse]
-    return ranks
-
-
-def _correlation_estimate(mean: float, resampled: Array, n: int, clusters: int) -> Estimate:
-    enough = clusters > 1 and not np.isnan(resampled).all()
-    low, high = _tails(resampled, clusters) if enough else (math.nan, math.nan)
-    return Estimate(mean=mean, low=low, high=high, n=n, clusters=clusters)

@@ -3,6 +3,7 @@
 Rules, stated in the summary itself under `method`:
 - `strict`, `lenient`, `truncated`: shares with Wilson intervals, which take rows as independent. Everything
   else: bootstrap over clusters; but for `seconds`, the shares of whole batches, which have no interval.
+- Where all values are equal the interval is the rule of three over clusters, and none for tokens and words.
 - A section (criterion) of an output that failed a gate counts 0; one the judge abstained on is unknown.
 - Paired figures use the tasks where both sides are known. When more than `max_unscored` of the shared tasks
   is unknown, the verdict is `refused` and the numbers are null: failures of a judge correlate with content.
@@ -28,6 +29,7 @@ from fivestones.evaluate.records import EvalRecord
 from fivestones.evaluate.statistics import (
     MIN_CLUSTERS,
     Array,
+    Bounds,
     clustered_means,
     holm,
     mcnemar_exact,
@@ -100,7 +102,7 @@ def summarize(
         "sections": list(names),
         "method": {
             "interval": "95%: Wilson for shares, rows taken as independent; otherwise bootstrap over "
-            "clusters, percentiles expanded for few of them",
+            "clusters, percentiles expanded for few of them, the rule of three where all values are equal",
             "margin": margin,
             "draws": draws,
             "seed": seed,
@@ -167,12 +169,20 @@ def _part(records: Sequence[EvalRecord], plan: _Plan, label: str) -> Json:
     for a, b in pairs:
         columns.update({(a, b, m): columns[a, m] - columns[b, m] for m in metrics})
     matrix = np.column_stack(list(columns.values())) if columns else np.zeros((0, 0))
-    estimates = clustered_means(matrix, table.clusters, plan.draws, rng)
+    bounds = [_bounds(key, plan) for key in columns]
+    estimates = clustered_means(matrix, table.clusters, bounds, plan.draws, rng)
     found = dict(zip(columns, estimates, strict=True))
     return {
         "contestants": {name: _contestant(table, name, plan, found) for name in table.rows},
         "paired": [entry for a, b in pairs for entry in _pair(table, a, b, metrics, plan, columns, found)],
     }
+
+
+def _bounds(key: tuple[str, ...], plan: _Plan) -> Bounds:
+    """What the metric of a contestant, or its difference between two, cannot leave."""
+    *contestants, metric = key
+    most = math.inf if metric in ("tokens", "words") else plan.max_score if metric == "total" else 1.0
+    return (-most if len(contestants) == 2 else 0.0), most
 
 
 def _table(records: Sequence[EvalRecord]) -> _Table:
@@ -283,7 +293,7 @@ def _discordant(a: Array, b: Array) -> Json:
 
 
 def _json(estimate: Estimate | None) -> Json:
-    """Null where unknown: a mean of nothing, the interval of a single cluster."""
+    """Null where unknown: a mean of nothing, the interval of a single cluster or of equal lengths."""
     if estimate is None:
         return {"mean": None, "low": None, "high": None, "n": 0, "clusters": 0}
     ends = {"mean": _round(estimate.mean), "low": _round(estimate.low), "high": _round(estimate.high)}

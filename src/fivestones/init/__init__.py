@@ -38,12 +38,12 @@ class _Table:
 
 def init_job(
     name: str,
-    source: Path,
-    out: Path,
+    source: str | Path,
+    out: str | Path = ".",
     *,
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
-    test: Path | None = None,
+    test: str | Path | None = None,
     echo: Echo = print,
 ) -> list[Path]:
     """Writes `out/NAME.yaml` and tells through `echo` what was guessed, with two tasks as a preview.
@@ -56,6 +56,7 @@ def init_job(
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise UsageError(f"job name: got {name!r}; allowed: letters, digits, `_`, `.` and `-`")
+    source, out, test = Path(source), Path(out), None if test is None else Path(test)
     target = out / f"{name}.yaml"
     if target.exists():
         raise UsageError(f"{target} exists; choose another name or remove it")

@@ -13,6 +13,7 @@ import yaml
 from fivestones.init.columns import Output, Plan
 from fivestones.recipe_yaml import Dumper
 
+MAX_IMITATION_PASSES = 16
 MAX_REFERENCES = 256  # rows of the warm-up: more take longer and teach less each
 
 HEAD = """\
@@ -48,6 +49,9 @@ def recipe_text(
     too_long: how many of the `rows` reference outputs are estimated to be above max_tokens.
     """
     share = 0.0 if test is not None else round(min(0.25, max(0.1, 200 / rows)), 2)
+    references = min(rows - ceil(rows * share), MAX_REFERENCES)
+    # 40 steps of 32 rollouts take about the compute of 1,000 imitated references
+    passes = min(MAX_IMITATION_PASSES, max(1, round(1000 / max(references, 1))))
     return "\n".join(
         [
             HEAD.format(name=name, source=source),
@@ -68,7 +72,13 @@ def recipe_text(
             "warmup:",
             _indented(
                 "# Training rows whose reference is imitated before reinforcement learning starts.\n"
-                f"references: {min(rows - ceil(rows * share), MAX_REFERENCES)}",
+                f"references: {references}",
+                2,
+            ),
+            "evaluate:",
+            _indented(
+                "# The contestant that goes on imitating: passes of about the compute of train.steps.\n"
+                f"imitation_passes: {passes}",
                 2,
             ),
             "",

@@ -26,6 +26,7 @@ from fivestones.errors import ModelError
 from fivestones.models.partial import packed_attention
 
 NAME = "fivestones"
+LAYERS = {"full_attention", "sliding_attention"}  # others keep a state that the sampler does not carry
 # configuration of what is neither in `attend` nor in `chunked_logprobs`
 UNFIT = ("attn_logit_softcapping", "final_logit_softcapping", "logits_scaling", "logit_scale")
 
@@ -70,11 +71,16 @@ def install(model: Any) -> None:
     ]
     if getattr(head, "bias", None) is not None:
         unfit.append("a bias of the output head")
+    unfit += sorted(f"{kind} layers" for kind in {*(getattr(config, "layer_types", None) or ())} - LAYERS)
     if unfit:
         raise ModelError(
             f"models of type `{config.model_type}` with {', '.join(unfit)} cannot be trained here"
         )
     model.set_attn_implementation(NAME)
+    if config._attn_implementation != NAME:  # transformers only logs that it could not
+        raise ModelError(
+            f"models of type `{config.model_type}` do not take another attention: not trainable here"
+        )
 
 
 @dataclass(frozen=True)

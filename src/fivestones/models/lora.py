@@ -34,17 +34,19 @@ def add_lora(model: Any, rank: int, alpha: float) -> None:
 
 
 @torch.no_grad()
-def merged_state(model: Any, masters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The model's state under its original names, masters in place of rounded weights, adapters merged in."""
+def merged_state(model: Any, exact: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The model's state under its original names, adapters merged in. exact: float32 values of adapters (by
+    the name in the model) and of weights (by the original name), in place of what the model rounded."""
     state: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         if ".lora_" in name:
             continue
-        state[name.replace(".base_layer.", ".")] = masters.get(name, value)
+        original = name.replace(".base_layer.", ".")
+        state[original] = exact.get(name, exact.get(original, value))
     for name, module in model.named_modules():
         if hasattr(module, "lora_A") and ADAPTER in module.lora_A:
-            a = masters[f"{name}.lora_A.{ADAPTER}.weight"].float()
-            b = masters[f"{name}.lora_B.{ADAPTER}.weight"].float()
+            a = exact[f"{name}.lora_A.{ADAPTER}.weight"].float()
+            b = exact[f"{name}.lora_B.{ADAPTER}.weight"].float()
             delta = (b @ a) * module.scaling[ADAPTER]
             state[f"{name}.weight"] = state[f"{name}.weight"].float() + delta
     return state

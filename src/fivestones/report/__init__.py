@@ -1,5 +1,5 @@
-"""The report: one self-contained offline HTML page, and Markdown for the terminal, from a run directory."""
+"""The report of a run directory: one self-contained offline HTML page, and a short Markdown of it."""
 
-from fivestones.report.page import markdown, write_report
+from fivestones.report.page import write_report
 
-__all__ = ["markdown", "write_report"]
+__all__ = ["write_report"]

@@ -23,8 +23,6 @@ class Line:
     xs: Sequence[float]
     ys: Sequence[Number]
     colour: int = 0
-    lows: Sequence[Number] = ()  # ends of an interval, for a band
-    highs: Sequence[Number] = ()
     noisy: bool = True  # False: drawn as it is, however many points
 
 
@@ -67,15 +65,13 @@ def line_chart(
     """Lines over steps. Many points: the raw line faint, its running mean bold."""
     width, height = (340.0, 170.0) if small else (720.0, 280.0)
     xs = [x for line in lines for x in line.xs]
-    seen = [v for line in lines for v in (*line.ys, *line.lows, *line.highs) if _known(v)]
+    seen = [v for line in lines for v in line.ys if _known(v)]
     if not xs or not seen:
         return Markup('<p class="absent">no values</p>')
     low, high = y_range or _padded(min(seen), max(seen))
     frame = Frame(width, height, 52, 34, (min(xs), max(xs)), (low, high))
     parts = [_axes(frame, x_label, 4 if small else 6, 4 if small else 5)]
     for line in lines:
-        if line.lows:
-            parts.append(_band(frame, line))
         smooth = line.noisy and len(line.ys) >= SMOOTH_FROM
         parts.append(_path(frame, line.xs, line.ys, f"line k{line.colour}{' faint' if smooth else ''}"))
         if smooth:
@@ -269,17 +265,6 @@ def _path(frame: Frame, xs: Sequence[float], ys: Sequence[Number], kind: str) ->
         out.append(f"{pen}{frame.px(x):.1f} {frame.py(y):.1f}")
         pen = "L"
     return f'<path class="{kind}" d="{"".join(out)}"/>' if out else ""
-
-
-def _band(frame: Frame, line: Line) -> str:
-    known = [
-        (x, low, high)
-        for x, low, high in zip(line.xs, line.lows, line.highs, strict=True)
-        if low is not None and high is not None
-    ]
-    ends = [f"{frame.px(x):.1f} {frame.py(high):.1f}" for x, _, high in known]
-    ends += [f"{frame.px(x):.1f} {frame.py(low):.1f}" for x, low, _ in reversed(known)]
-    return f'<path class="band k{line.colour}" d="M{"L".join(ends)}Z"/>' if ends else ""
 
 
 def _dots(frame: Frame, line: Line, unit: str, *, visible: bool) -> str:

@@ -1,4 +1,4 @@
-"""The result in Markdown: what a verb prints at its end. Short on purpose; the page has the rest."""
+"""`report.md`: the result in a few lines and tables, for a pull request or a chat. The page has the rest."""
 
 from __future__ import annotations
 

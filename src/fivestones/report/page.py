@@ -1,4 +1,4 @@
-"""A run directory -> one self-contained HTML page, and the short Markdown of the terminal."""
+"""A run directory -> one self-contained HTML page, and a short Markdown of it."""
 
 from __future__ import annotations
 
@@ -35,11 +35,6 @@ def write_report(run_dir: Path, *, price_per_hour: float | None = None) -> tuple
     return html, markdown_path
 
 
-def markdown(run_dir: Path) -> str:
-    """The result of a run in a few lines and tables, for the terminal."""
-    return to_markdown(read_run(run_dir))
-
-
 def render(run: RunFiles, price_per_hour: float | None = None) -> str:
     """The whole page. Text of users and models is escaped by the template engine."""
     environment = Environment(
@@ -50,7 +45,12 @@ def render(run: RunFiles, price_per_hour: float | None = None) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        num=text.number, pct=text.percent, val=text.value_of, ci=text.interval_of, dur=text.duration
+        num=text.number,
+        pts=text.points,
+        pct=text.percent,
+        val=text.value_of,
+        ci=text.interval_of,
+        dur=text.duration,
     )
     return environment.get_template("report.html.j2").render(_context(run, price_per_hour))
 

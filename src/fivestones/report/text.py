@@ -32,6 +32,11 @@ def number(value: Any, digits: int = 2) -> str:
     return f"{value:,.{digits}f}"
 
 
+def points(value: Any) -> str:
+    """A maximum as it is: 5, 2.5."""
+    return NONE if number(value) == NONE else f"{value:g}"
+
+
 def percent(value: Any) -> str:
     """98.7; near 0 and 100 with as many digits as it takes not to round to them."""
     if not isinstance(value, int | float) or not math.isfinite(value):
@@ -54,7 +59,7 @@ def value_of(figure: Figure | None, kind: str = "number", digits: int = 2) -> st
 
 
 def interval_of(figure: Figure | None, kind: str = "number", digits: int = 2) -> str:
-    """'4.33 to 4.48', or 'no interval' where there is a mean and fewer than two clusters."""
+    """'4.33 to 4.48', or 'no interval' where there is a mean alone."""
     figure = figure or {}
     low, high = figure.get("low"), figure.get("high")
     if low is None or high is None:
@@ -102,7 +107,7 @@ def headline(summary: Mapping[str, Any]) -> Headline:
             "no result yet", "The trained model has not been evaluated in this run.", "none", None
         )
     mine = contestants[trained]
-    maximum = number(float(summary.get("max_score", math.nan)), 0)
+    maximum = points(summary.get("max_score"))
     out_of = "" if maximum == NONE else f" of {maximum}"
     said = (
         f"{trained} scores {value_of(mine['total'])}{out_of} points "

@@ -65,7 +65,7 @@ def training(metrics: Sequence[Json], max_score: float | None) -> Training:
         ]
         main.append(_chart("Components of the reward", "mean, 0 to 1", lines, y_range=(0.0, 1.0)))
     health = [k for k in keys if k.startswith(HEALTH)]
-    drawn = {"reward_mean", "reward_low", "reward_high", *shown, *health}
+    drawn = {"reward_mean", *shown, *health}
     return Training(
         steps=len(steps),
         main=main,
@@ -94,13 +94,8 @@ def name_of(key: str) -> tuple[str, str]:
 
 
 def _reward(steps: Sequence[Json], max_score: float | None) -> Chart:
-    lows = [number_of(m.get("reward_low")) for m in steps]
-    highs = [number_of(m.get("reward_high")) for m in steps]
-    banded = any(v is not None for v in lows) and any(v is not None for v in highs)
     ys = [number_of(m.get("reward_mean")) for m in steps]
-    line = Line(
-        name="reward", xs=steps_of(steps), ys=ys, lows=lows if banded else (), highs=highs if banded else ()
-    )
+    line = Line(name="reward", xs=steps_of(steps), ys=ys)
     unit = f"points, 0 to {max_score:g}" if max_score else "points"
     return _chart("Reward", unit, [line], y_range=(0.0, max_score) if max_score else None)
 

@@ -1,7 +1,15 @@
 """Notes that try to fool a judge, and the score that none of them may reach.
 
-Pure functions from a reference note to attacks; the same table serves the tests of the embedded judge and
-`judge audit` of any other. An attack names the fields that it changed: only those are held to its bound.
+Pure functions from a reference note to attacks, for the tests of the embedded judge or of any other. An
+attack names the fields that it changed: only those are held to its bound.
+
+A judge that reads facts has three modes: it knows the case's `facts`; or only a `reference` note beside the
+dialogue; or only the `dialogue`. In each the means stay below `BOUNDS`, and a single section below `WORST`,
+but for `UNSEEN`: what a mode cannot see in the worst of some 60 to 250 sections. From the dialogue alone,
+where a fact may stand in several sections, a dump of all facts passes for one section (0.98), and a denial
+or a side that was read wrongly in the dialogue passes when it is wrong in the note (1.00, 0.91). Beside a
+reference, what the dialogue seems to say costs no more than the fact that it contradicts (0.91). A misread
+dialogue can also zero an honest section: in that mode the reference note has no least score.
 """
 
 from __future__ import annotations
@@ -9,13 +17,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from fivestones.types import Fact
 
 Output = Mapping[str, str]
 
-REFERENCE_MEAN = 0.97  # the reference note itself, mean of its fields over the rows
-REFERENCE_LEAST = 0.90
+Mode = Literal["facts", "reference", "dialogue"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+# the reference note itself: mean of its fields over the rows, and the least of them
+REFERENCE_MEAN: Mapping[Mode, float] = {"facts": 0.97, "reference": 0.97, "dialogue": 0.85}
+REFERENCE_LEAST: Mapping[Mode, float] = {"facts": 0.90, "reference": 0.70, "dialogue": 0.0}
 
 # attack -> the mean score over its changed fields, over all rows, stays below this
 BOUNDS: Mapping[str, float] = {
@@ -35,6 +48,32 @@ BOUNDS: Mapping[str, float] = {
     "invented_extras": 0.50,
     "repeated": 0.50,
     "doses_hedged": 0.80,
+}
+
+# attack -> the score that no single changed field reaches
+WORST: Mapping[str, float] = {
+    "empty": 0.01,
+    "none": 0.10,
+    "injection": 0.20,
+    "shuffled_sections": 0.75,
+    "another_note": 0.50,
+    "flipped_negation": 0.70,
+    "swapped_side": 0.85,
+    "dose_x10": 0.20,
+    "fact_dump": 0.80,
+    "keyword_salad": 0.80,
+    "dialogue_echo": 0.10,
+    "contradictory": 0.70,
+    "minimal": 0.80,
+    "invented_extras": 0.40,
+    "repeated": 0.60,
+    "doses_hedged": 0.85,
+}
+UNSEEN: Mapping[tuple[Mode, str], float] = {
+    ("reference", "flipped_negation"): 0.91,
+    ("dialogue", "flipped_negation"): 1.0,
+    ("dialogue", "fact_dump"): 0.98,
+    ("dialogue", "swapped_side"): 0.91,
 }
 
 _INJECTION = (

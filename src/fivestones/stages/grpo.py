@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fivestones.runlog import read_jsonl
+from fivestones.stages.interrupt import WholeSteps
 from fivestones.stages.shared import Shared, process_peak
 from fivestones.train.breaker import Breaker
 from fivestones.train.grpo import train
@@ -32,11 +33,29 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
     seconds: dict[str, float] = {}
     clock = time.monotonic()
 
+    def save() -> None:
+        if policy.step:
+            run.save_checkpoint("train", policy.step, policy.save, recipe.train.keep_checkpoints)
+
+    whole = WholeSteps(save)
+
     def roll(batch: Sequence[Task], step: int) -> list[Group]:
-        groups, spent = shared.rollouts(batch, sampler, chat, f"step-{step}", recipe.rollout.group_size)
+        count, most = len(batch) * recipe.rollout.group_size, 0
+
+        def tell(done: int) -> None:
+            nonlocal most
+            if done > most:  # a later turn counts anew
+                most = done
+                shared.progress(
+                    step, recipe.train.steps, f"train: step {step + 1}, {done} of {count} rollouts"
+                )
+
+        sampler.on_done = tell
+        with whole.between():
+            groups, spent = shared.rollouts(batch, sampler, chat, f"step-{step}", recipe.rollout.group_size)
+            breaker.check(groups)
         for part, s in spent.items():
             seconds[part] = seconds.get(part, 0.0) + s
-        breaker.check(groups)
         return groups
 
     def after(step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
@@ -49,22 +68,23 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
         timing = {"step": step + 1, "phase": "train", **spent, "peak_memory_bytes": process_peak()}
         run.append(run.timings_path, timing)
         if (step + 1) % recipe.train.checkpoint_every == 0 or step + 1 == recipe.train.steps:
-            run.save_checkpoint("train", step + 1, policy.save, recipe.train.keep_checkpoints)
+            save()
         breaker.end_step()
         seconds.clear()
         clock = time.monotonic()
         told = f"{row['reward_mean']:.2f}" if "reward_mean" in row else "unknown"
         shared.progress(step + 1, recipe.train.steps, f"train: reward {told}")
 
-    train(
-        recipe.train,
-        lambda step, extra: tasks_at(tasks, recipe.train.tasks_per_step, recipe.seed, step, extra),
-        roll,
-        policy,
-        sampler,
-        shared.most_tokens,
-        after,
-    )
+    with whole:
+        train(
+            recipe.train,
+            lambda step, extra: tasks_at(tasks, recipe.train.tasks_per_step, recipe.seed, step, extra),
+            roll,
+            policy,
+            sampler,
+            shared.most_tokens,
+            after,
+        )
     folder = shared.last("train") if recipe.train.steps else warm
     run.mark("train", {"folder": _relative(folder, run.path)})
     return folder

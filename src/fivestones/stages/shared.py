@@ -31,6 +31,7 @@ from fivestones.train.warmup import demonstration
 from fivestones.types import Generation, Group, Message, Rollout, Sample, Task
 
 log = logging.getLogger(__name__)
+TOLD = 200  # prompts between two words on the progress of tokenizing them
 
 
 def prepare_torch(threads: int) -> None:
@@ -49,6 +50,7 @@ class Shared:
         self.base = model_folder(self.recipe.model)
         self.tokenizer = load_tokenizer(self.base)
         self.context = context_length(read_config(self.base))
+        self._lengths: dict[tuple[Message, ...], int] = {}  # of prompts, in tokens
 
     @property
     def room(self) -> int:
@@ -81,7 +83,20 @@ class Shared:
         )
 
     def prompt_tokens(self, prompt: Sequence[Message]) -> int:
-        return len(Chat(self.tokenizer, (), self.recipe.generation.template).prompt_ids(prompt))
+        key = tuple(prompt)
+        if key not in self._lengths:
+            chat = Chat(self.tokenizer, (), self.recipe.generation.template)
+            self._lengths[key] = len(chat.prompt_ids(prompt))
+        return self._lengths[key]
+
+    def lengths(self, prompts: Sequence[Sequence[Message]], label: str) -> list[int]:
+        """Tokens of each; tells its progress."""
+        found = []
+        for prompt in prompts:
+            found.append(self.prompt_tokens(prompt))
+            if len(found) % TOLD == 0 or len(found) == len(prompts):
+                self.progress(len(found), len(prompts), f"prompts of {label}")
+        return found
 
     # tasks
 
@@ -96,7 +111,8 @@ class Shared:
         """Train tasks whose prompt leaves room for an answer."""
         limit = min(self.room, self.recipe.generation.max_prompt_tokens or self.room)
         tasks = self.job.tasks("train")
-        long = {t.id for t in tasks if self.prompt_tokens(t.prompt) > limit}
+        lengths = self.lengths([t.prompt for t in tasks], "train")
+        long = {t.id for t, n in zip(tasks, lengths, strict=True) if n > limit}
         kept = [t for t in tasks if t.id not in long]
         if not kept:
             raise DataError(f"no train task has a prompt of at most {limit} tokens")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fivestones.runlog import read_jsonl
+from fivestones.stages.interrupt import WholeSteps
 from fivestones.stages.shared import Shared, process_peak
 from fivestones.train.policy import TorchPolicy
 from fivestones.train.schedule import stream, tasks_at
@@ -65,6 +66,11 @@ def _imitated(shared: Shared, policy: TorchPolicy, phase: str, passes: int) -> P
     shared.resume(policy, phase)
     clock = time.monotonic()
 
+    def save() -> None:
+        run.save_checkpoint(phase, policy.step, policy.save)
+
+    whole = WholeSteps(save)
+
     def after(step: int, total: int, metrics: Mapping[str, float]) -> None:
         nonlocal clock
         run.append(run.metrics_path, {"step": step, "phase": phase, **metrics})
@@ -72,11 +78,14 @@ def _imitated(shared: Shared, policy: TorchPolicy, phase: str, passes: int) -> P
         timing = {"step": step, "phase": phase, "update": spent, "peak_memory_bytes": process_peak()}
         run.append(run.timings_path, timing)
         if step % recipe.train.checkpoint_every == 0 or step == total:
-            run.save_checkpoint(phase, step, policy.save)
+            save()
         clock = time.monotonic()
         shared.progress(step, total, f"{phase}: loss {metrics['loss']:.3f}")
+        with whole.between():
+            pass  # Ctrl-C is heard here
 
-    imitate(policy, batches, part.lr, after)
+    with whole:
+        imitate(policy, batches, part.lr, after)
     return shared.last(phase)
 
 

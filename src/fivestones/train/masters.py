@@ -15,6 +15,30 @@ from torch import Tensor, nn
 from fivestones.errors import ModelError
 from fivestones.models.load import cast
 
+PIECE = 1 << 22  # elements of a gradient that are added at once
+
+
+class _Grads:
+    """Sums of gradients in float32, in buffers that all steps share: fresh pages of this size are costly."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}  # of this step
+        self._buffers: dict[str, Tensor] = {}
+
+    def add(self, name: str, grad: Tensor) -> None:
+        if name not in self._buffers:
+            self._buffers[name] = torch.empty_like(grad, dtype=torch.float32)
+        buffer = self._buffers[name]
+        if name not in self.sums:
+            self.sums[name] = buffer.copy_(grad)
+            return
+        # in pieces: torch first makes a float32 copy of what it adds
+        for total, part in zip(buffer.view(-1).split(PIECE), grad.reshape(-1).split(PIECE), strict=True):
+            total += part
+
+    def clear(self) -> None:
+        self.sums.clear()
+
 
 class Masters:
     def __init__(self, model: nn.Module, dtype: torch.dtype, *, weight_decay: float = 0.0) -> None:
@@ -27,7 +51,7 @@ class Masters:
         cast(model, dtype)
         self.params = dict(model.named_parameters())
         self.masters = {n: self.copies.get(n, self.params[n].data) for n in self.names}
-        self.grads: dict[str, Tensor] = {}
+        self.grads = _Grads()
         for name in self.names:
             self.params[name].register_post_accumulate_grad_hook(self._collect(name))
         self.optimizer = torch.optim.AdamW(
@@ -40,31 +64,25 @@ class Masters:
         )
 
     def _collect(self, name: str) -> Any:
-        grads = (
-            self.grads
-        )  # not `self`: a hook that holds its parameter's owner would keep both alive for ever
+        grads = self.grads  # not `self`: a hook that holds its parameter's owner would keep both for ever
 
         def hook(param: Tensor) -> None:
             assert param.grad is not None
-            if name in grads:
-                grads[name] += param.grad
-            else:
-                grads[name] = param.grad.float()
+            grads.add(name, param.grad)
             param.grad = None
 
         return hook
 
     def step(self, lr: float, grad_clip: float) -> float:
         """One optimizer step from the collected gradients; returns the norm before clipping."""
-        grads = [self.grads[n] for n in self.names if n in self.grads]
-        norm = float(torch.nn.utils.get_total_norm(grads))
+        norm = float(torch.nn.utils.get_total_norm([*self.grads.sums.values()]))
         if not torch.isfinite(torch.tensor(norm)):
             raise ModelError(
                 "the gradient is not finite: nothing was updated; lower train.lr or use model.dtype=float32"
             )
         scale = min(1.0, grad_clip / max(norm, 1e-12))
         for name in self.names:
-            grad = self.grads.get(name)
+            grad = self.grads.sums.get(name)
             self.masters[name].grad = (
                 torch.zeros_like(self.masters[name]) if grad is None else grad.mul_(scale)
             )

@@ -29,6 +29,7 @@ from fivestones.train.pack import Row, pack
 from fivestones.types import Sample
 
 log = logging.getLogger(__name__)
+MISMATCH = 0.02  # k3 between sampler and trainer, nats a token: about 0.002 in bfloat16 (docs/experiments.md)
 TokenLoss = Callable[[Row, Tensor, Tensor], Tensor]
 """(row, log-probs [T], entropies [T]) -> loss [T] of the completion tokens."""
 
@@ -62,7 +63,7 @@ class TorchPolicy:
         self.step = 0
         self.tokenizer = loaded.tokenizer
         self.train_part, self.loss_constant, self.temperature = train, loss_constant, temperature
-        self.model = loaded.model
+        self.model, self.folder = loaded.model, loaded.folder
         self.device = device_of(part)
         self.dtype = compute_dtype(part, self.device)
         self.lora = part.lora
@@ -125,11 +126,18 @@ class TorchPolicy:
             return {"update_rows": 0.0, "update_tokens": 0.0}
         rows = pack(samples, part.token_budget)
         loss = self._accumulate(rows, token_loss, self.loss_constant, self.temperature)
+        n = max(sums.tokens, 1)
+        if sums.mismatch / n > MISMATCH:
+            log.warning(
+                "sampler and trainer differ: k3 %.4f a token (usual: below %.2f); the rollouts do not come "
+                "from the weights that are updated",
+                sums.mismatch / n,
+                MISMATCH,
+            )
         lr = part.lr * min(1.0, (self.step + 1) / max(part.warmup_steps, 1))
         norm = self.masters.step(lr, part.grad_clip)
         release_memory()
         self.step += 1
-        n = max(sums.tokens, 1)
         metrics = {
             "loss": loss,
             "grad_norm": norm,
@@ -156,8 +164,8 @@ class TorchPolicy:
     ) -> float:
         """Backward over all rows of (sum of the sampled tokens' losses) / constant; returns its value."""
         self.model.train()
-        if not self._checked and rows:
-            self._check(rows[-1])
+        if not self._checked:
+            self._check(rows)
         total = 0.0
         for row in rows:
             logprobs, entropy = self._logprobs(self.model, row, temperature)
@@ -181,9 +189,12 @@ class TorchPolicy:
         head = model.get_output_embeddings().weight
         return chunked_logprobs(hidden, head, row.targets.to(self.device), temperature)
 
-    def _check(self, row: Row) -> None:
-        """On the first step: shared must equal dense, else fall back to dense."""
-        self._checked = True
+    def _check(self, rows: Sequence[Row]) -> None:
+        """Once, on the first row that shares a prompt: shared must equal dense, else fall back to dense."""
+        sharing = [r for r in rows if any(s.shared for s in r.layout.segments)]
+        if not sharing:
+            return
+        self._checked, row = True, sharing[-1]  # the longest rows come first
         with torch.no_grad():
             gap = disagreement(self._logprobs(self.model, row)[0], dense_logprobs(self.model, row)[0])
         allowed = 1e-3 if self.dtype == torch.float32 else 0.1
@@ -221,9 +232,17 @@ class TorchPolicy:
         self.model.generation_config.save_pretrained(path)
         self.tokenizer.save_pretrained(path)
         tied = set(getattr(self.model, "all_tied_weights_keys", None) or ())
-        state = {n: t for n, t in merged_state(self.model, self.masters.masters).items() if n not in tied}
+        exact = {**self._frozen(), **self.masters.masters}
+        state = {n: t for n, t in merged_state(self.model, exact).items() if n not in tied}
         state = {n: t.detach().float().contiguous().cpu() for n, t in state.items()}
         save_file(state, path / "model.safetensors", metadata={"format": "pt"})
+
+    def _frozen(self) -> Mapping[str, Tensor]:
+        """What LoRA leaves as it was, without the rounding to the compute dtype."""
+        if self.lora is None or self.dtype == torch.float32:
+            return {}
+        weights: Mapping[str, Tensor] = load(self.folder).model.state_dict()
+        return weights
 
     def load(self, path: Path) -> None:
         """Restore what `save` wrote."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from random import Random
 from typing import Any
 
@@ -17,7 +20,30 @@ from fivestones.environments.soap.scenario import Cell, Length, cells, draw
 from fivestones.errors import UsageError, nearest
 from fivestones.types import Split
 
-VERSION = "soap-grammar-1"
+NAME = "soap-grammar-1"
+_NOT_IN_ROWS = ("spec.py",)  # the prompt: no row holds any of it
+
+
+def version(root: Traversable | None = None) -> str:
+    """Name and digest of all that decides a row: the code and the knowledge under `root` (default: this
+    package).
+
+    The same on any machine: of sorted paths and of text whose line endings are those of Unix.
+    """
+    digest = hashlib.sha256()
+    for path, file in sorted(_sources(root or files("fivestones.environments.soap")), key=lambda s: s[0]):
+        text = file.read_bytes().replace(b"\r\n", b"\n")
+        digest.update(f"{path}\n{len(text)}\n".encode() + text)
+    return f"{NAME} {digest.hexdigest()[:16]}"
+
+
+def _sources(folder: Traversable, at: str = "") -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        path = f"{at}{entry.name}"
+        if entry.is_dir():
+            yield from _sources(entry, f"{path}/")
+        elif path.endswith((".py", ".yaml")) and path not in _NOT_IN_ROWS:
+            yield path, entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +101,7 @@ def generate(kb: Knowledge, item: PlanItem, seed: int, length: Length, retry: in
     note = reference_note(scenario, facts, rng)
     dialogue = realise(scenario, facts, item.style, length, rng)
     provenance = {
-        "generator": VERSION, "realiser": item.style, "length": length, "retry": retry, "age": scenario.age,
+        "generator": NAME, "realiser": item.style, "length": length, "retry": retry, "age": scenario.age,
         "sex": scenario.sex, "pregnant": scenario.pregnant, "severity": scenario.severity,
         "caregiver": scenario.caregiver,
     }  # fmt: skip

@@ -54,8 +54,8 @@ from typing import Any
 
 import yaml
 
+from fivestones.environments.soap import knowledge_checks as check
 from fivestones.environments.soap.knowledge_model import (
-    DOSE_UNITS,
     FREQUENCIES,
     KINDS,
     NOT_IN,
@@ -71,7 +71,7 @@ from fivestones.environments.soap.knowledge_model import (
     Specialty,
     TestUse,
 )  # fmt: skip
-from fivestones.errors import DataError, nearest
+from fivestones.errors import DataError
 from fivestones.types import Concept
 
 __all__ = [
@@ -104,7 +104,6 @@ _CONDITION = (
     "risks", "vitals", "exam", "tests", "drugs", "plan", "followup", "comorbid",
 )  # fmt: skip
 _FOLLOWUP = re.compile(r"[1-9]\d? (day|week|month|year)s?")
-_DOSE = re.compile(r"(\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)?) ?(\S+)")
 
 
 def load(root: Traversable | None = None) -> Knowledge:
@@ -121,14 +120,14 @@ def load(root: Traversable | None = None) -> Knowledge:
             vocabulary[key] = _entry(file, str(key), raw)
             origin[key] = file
     for entry in vocabulary.values():
-        _refs(origin[entry.key], entry.key, "site", entry.site, vocabulary, ("body_site",))
+        check.refs(origin[entry.key], entry.key, "site", entry.site, vocabulary, ("body_site",))
 
     drafts: list[tuple[str, str, dict[str, Any]]] = []  # file, specialty, condition with defaults applied
     homes: dict[str, str] = {}  # condition key -> file
     for file, body in _documents(root / "specialties"):
-        for raw in _get_list(file, "conditions", body):
+        for raw in check.conditions(file, body):
             draft = {**body.get("defaults", {}), **raw}
-            _known(f"{file}, condition `{draft.get('name')}`", draft, _CONDITION)
+            check.known(f"{file}, condition `{draft.get('name')}`", draft, _CONDITION)
             key = slug(str(draft["name"]))
             if key in homes:
                 raise DataError(f"{file}: condition `{draft['name']}` is already defined in {homes[key]}.")
@@ -140,7 +139,7 @@ def load(root: Traversable | None = None) -> Knowledge:
         key = slug(str(draft["name"]))
         old = vocabulary.get(key)
         forms = (str(draft["name"]), *draft.get("forms", ()), *(old.forms if old else ()))
-        sex, age = _who(homes[key], key, draft)
+        sex, age = check.who(homes[key], key, draft)
         vocabulary[key] = Entry(
             key=key, kind="condition", forms=_unique(forms), say=old.say if old else (), sex=sex,
             age=(old.age if old else (age[0], 120)),  # once had, it stays in the history
@@ -211,36 +210,36 @@ def _entry(file: str, key: str, raw: Any) -> Entry:
         raise DataError(f"{where}: expected a mapping, got {raw!r}.")
     if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", key):
         raise DataError(f"{where}: a key is lower case words joined by underscores.")
-    kind = _one_of(where, "kind", raw.get("kind"), KINDS)
-    _known(where, raw, (*_COMMON, *_OPTIONS.get(kind, ())))
-    forms = _strings(where, "forms", raw.get("forms", []))
+    kind = check.one_of(where, "kind", raw.get("kind"), KINDS)
+    check.known(where, raw, (*_COMMON, *_OPTIONS.get(kind, ())))
+    forms = check.strings(where, "forms", raw.get("forms", []))
     if not forms:
         raise DataError(f"{where}: forms is empty, at least one form is needed.")
-    sex, age = _who(file, key, raw)
+    sex, age = check.who(file, key, raw)
     reassuring = kind == "finding" and bool(raw.get("normal", False))
     if kind == "drug":
-        for dose in _strings(where, "doses", raw.get("doses", [])):
-            _dose(where, dose)
+        for dose in check.strings(where, "doses", raw.get("doses", [])):
+            check.dose(where, dose)
         for f in raw.get("frequency", []):
-            _one_of(where, "frequency", f, FREQUENCIES)
+            check.one_of(where, "frequency", f, FREQUENCIES)
         if not raw.get("doses") or not raw.get("frequency"):
             raise DataError(f"{where}: a drug needs doses and frequency.")
         age = (max(age[0], int(raw.get("min_age", 0))), age[1])
     return Entry(
-        key=key, kind=kind, forms=_unique(forms), say=_strings(where, "say", raw.get("say", [])),
+        key=key, kind=kind, forms=_unique(forms), say=check.strings(where, "say", raw.get("say", [])),
         sex=sex, age=age, not_pregnant=bool(raw.get("not_pregnant", False)),
         duration=bool(raw.get("duration", False)), severity=bool(raw.get("severity", False)),
-        side=bool(raw.get("side", False)), site=_strings(where, "site", raw.get("site", [])),
+        side=bool(raw.get("side", False)), site=check.strings(where, "site", raw.get("site", [])),
         system=raw.get("system"), reassuring=reassuring,
-        type=_one_of(where, "type", raw.get("type"), TEST_TYPES if kind == "test" else PLAN_TYPES)
+        type=check.one_of(where, "type", raw.get("type"), TEST_TYPES if kind == "test" else PLAN_TYPES)
         if kind in ("test", "plan") else None,
         unit=raw.get("unit"),
-        normal=() if kind == "finding" else _range(where, "normal", raw.get("normal", [])),
-        abnormal=_range(where, "abnormal", raw.get("abnormal", [])),
+        normal=() if kind == "finding" else check.range_of(where, "normal", raw.get("normal", [])),
+        abnormal=check.range_of(where, "abnormal", raw.get("abnormal", [])),
         bands=tuple(tuple(float(x) for x in band) for band in raw.get("bands", [])),
         decimals=int(raw.get("decimals", 0)), doses=tuple(raw.get("doses", [])),
         frequency=tuple(raw.get("frequency", [])), route=raw.get("route"), drug_class=raw.get("class"),
-        not_in=tuple(_one_of(where, "not_in", x, NOT_IN) for x in raw.get("not_in", [])),
+        not_in=tuple(check.one_of(where, "not_in", x, NOT_IN) for x in raw.get("not_in", [])),
     )  # fmt: skip
 
 
@@ -251,8 +250,8 @@ def _condition(
     where = f"{file}, condition `{name}`"
 
     def refs(field: str, values: Any, *kinds: str, least: int = 0) -> tuple[str, ...]:
-        keys = _strings(where, field, values)
-        _refs(file, f"condition `{name}`", field, keys, vocabulary, kinds)
+        keys = check.strings(where, field, values)
+        check.refs(file, f"condition `{name}`", field, keys, vocabulary, kinds)
         if len(keys) < least:
             raise DataError(f"{where}: {field} has {len(keys)} items, at least {least} are needed.")
         if len(set(keys)) < len(keys):
@@ -260,7 +259,7 @@ def _condition(
         return keys
 
     symptoms = raw.get("symptoms", {})
-    _known(where, symptoms, ("core", "extra"))
+    check.known(where, symptoms, ("core", "extra"))
     core, extra = (
         refs("core", symptoms.get("core", []), "symptom"),
         refs("extra", symptoms.get("extra", []), "symptom"),
@@ -278,20 +277,20 @@ def _condition(
     refs("tests", [t.key for t in tests], "test", least=2)
     for test in tests:
         refs(f"tests: {test.key}", list(test.findings), "finding")
-    vitals = {str(k): _range(where, f"vitals: {k}", v) for k, v in raw.get("vitals", {}).items()}
+    vitals = {str(k): check.range_of(where, f"vitals: {k}", v) for k, v in raw.get("vitals", {}).items()}
     refs("vitals", list(vitals), "vital")
-    followup = _strings(where, "followup", raw.get("followup", []))
+    followup = check.strings(where, "followup", raw.get("followup", []))
     if not followup or any(not _FOLLOWUP.fullmatch(f) for f in followup):
         raise DataError(f"{where}: followup is {list(followup)!r}, expected items such as '2 weeks'.")
-    sex, age = _who(file, name, raw)
+    sex, age = check.who(file, name, raw)
     pregnant = bool(raw.get("pregnant", False))
     if pregnant and not (sex == "female" and age[0] >= 14 and age[1] <= 50):
         raise DataError(f"{where}: pregnant needs sex female and an age within 14 to 50, got {sex}, {age}.")
-    severities = _strings(where, "severities", raw.get("severities", SEVERITIES))
+    severities = check.strings(where, "severities", raw.get("severities", SEVERITIES))
     return Condition(
-        key=slug(name), name=name, specialty=specialty, forms=_strings(where, "forms", raw.get("forms", [])),
-        sex=sex, age=age, pregnant=pregnant,
-        severities=tuple(_one_of(where, "severities", s, SEVERITIES) for s in severities),
+        key=slug(name), name=name, specialty=specialty,
+        forms=check.strings(where, "forms", raw.get("forms", [])), sex=sex, age=age, pregnant=pregnant,
+        severities=tuple(check.one_of(where, "severities", s, SEVERITIES) for s in severities),
         core=core, extra=extra, denied=denied,
         history=refs("history", raw.get("history", []), "history", "condition"),
         family=refs("family", raw.get("family", []), "condition"),
@@ -305,8 +304,8 @@ def _condition(
 def _drug_use(where: str, raw: Any, vocabulary: Mapping[str, Entry]) -> DrugUse:
     if isinstance(raw, dict):
         ((key, doses),) = raw.items()
-        for dose in _strings(where, f"drugs: {key}", doses):
-            _dose(f"{where}, drug `{key}`", dose)
+        for dose in check.strings(where, f"drugs: {key}", doses):
+            check.dose(f"{where}, drug `{key}`", dose)
         return DrugUse(key=key, doses=tuple(doses))
     return DrugUse(key=str(raw), doses=vocabulary[raw].doses if raw in vocabulary else ())
 
@@ -323,87 +322,8 @@ def _test_use(where: str, raw: Any, vocabulary: Mapping[str, Entry]) -> TestUse:
         raise DataError(
             f"{where}: test `{key}` has a numeric result, but no unit and normal range of its own."
         )
-    lo, hi = _range(where, f"tests: {key}", result)
+    lo, hi = check.range_of(where, f"tests: {key}", result)
     return TestUse(key=key, range=(lo, hi))
-
-
-# ---- checks
-
-
-def _refs(
-    file: str,
-    owner: str,
-    field: str,
-    keys: Sequence[str],
-    vocabulary: Mapping[str, Entry],
-    kinds: Sequence[str],
-) -> None:
-    for key in keys:
-        if key not in vocabulary or vocabulary[key].kind not in kinds:
-            got = f"is a {vocabulary[key].kind}" if key in vocabulary else "is not defined"
-            allowed = [k for k, e in vocabulary.items() if e.kind in kinds]
-            wanted = " or ".join(kinds)
-            raise DataError(
-                f"{file}, {owner}, {field}: `{key}` {got}, expected {wanted}.{nearest(key, allowed)}"
-            )
-
-
-def _who(file: str, owner: str, raw: Mapping[str, Any]) -> tuple[Sex | None, tuple[int, int]]:
-    sex = raw.get("sex", "any")
-    lo, hi = (int(x) for x in raw.get("age", (0, 120)))
-    if sex not in ("any", "female", "male") or not 0 <= lo <= hi <= 120:
-        raise DataError(
-            f"{file}, `{owner}`: sex {sex!r}, age [{lo}, {hi}]: expected any|female|male, 0 to 120."
-        )
-    return (None if sex == "any" else sex), (lo, hi)
-
-
-def _known(where: str, raw: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    for key in raw:
-        if key not in allowed:
-            raise DataError(
-                f"{where}: unknown field `{key}`; allowed: {', '.join(allowed)}.{nearest(key, allowed)}"
-            )
-
-
-def _one_of(where: str, field: str, value: Any, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        raise DataError(
-            f"{where}: {field} is {value!r}; allowed: {', '.join(allowed)}.{nearest(str(value), allowed)}"
-        )
-    return str(value)
-
-
-def _strings(where: str, field: str, values: Any) -> tuple[str, ...]:
-    # YAML reads a bare `no` or `5` as something else; that is always a mistake here.
-    if isinstance(values, str) or not all(isinstance(v, str) for v in values):
-        raise DataError(f"{where}: {field} is {values!r}, expected a list of strings.")
-    return tuple(values)
-
-
-def _get_list(file: str, field: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    _known(file, body, ("specialty", "defaults", "conditions"))
-    if not isinstance(body.get("specialty"), str):
-        raise DataError(f"{file}: specialty is {body.get('specialty')!r}, expected a name.")
-    values = body.get(field)
-    if not isinstance(values, list) or not all(isinstance(v, dict) and "name" in v for v in values):
-        raise DataError(f"{file}: {field} must be a list of mappings that have a name.")
-    return values
-
-
-def _range(where: str, field: str, values: Any) -> tuple[float, ...]:
-    numbers = tuple(float(v) for v in values)
-    if len(numbers) not in (0, 2, 4) or any(a > b for a, b in zip(numbers[::2], numbers[1::2], strict=True)):
-        raise DataError(
-            f"{where}: {field} is {values!r}, expected [low, high] (blood pressure: two such pairs)."
-        )
-    return numbers
-
-
-def _dose(where: str, dose: str) -> None:
-    match = _DOSE.fullmatch(dose)
-    if not match or match[2] not in DOSE_UNITS:
-        raise DataError(f"{where}: dose {dose!r}, expected a number and one of {', '.join(DOSE_UNITS)}.")
 
 
 def _unique(values: Sequence[str] | Iterator[str]) -> tuple[str, ...]:

@@ -1,10 +1,14 @@
-"""Key-value caches of the native sampler: the prompt once per lane, completions per member.
+"""Key-value caches of the native sampler: what all prompts begin with once, the rest of a prompt once per
+lane, completions per member.
 
 A lane decodes one group: W members that share a prompt. Shapes: N lanes, W members, R = N * W rows, H
-key-value heads, Hq query heads, P prompt slots, C completion slots, D head size.
+key-value heads, Q query heads of each, S slots, D head size.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -36,20 +40,56 @@ class TailLayout:
         return masked_attention(*args, window)[None]
 
 
-class LaneCaches:
-    """Static buffers and the decode attention that reads each prompt once for all its members."""
+@dataclass(frozen=True)
+class _Part:
+    """Keys that some rows share. axes: 0 for all rows, 1 for the members of a lane, 2 for one row alone."""
 
-    def __init__(self, lanes: int, members: int, prompt_slots: int, completion_slots: int) -> None:
+    axes: int
+    k: Tensor  # [B, H, S, D] with B = 1, N or R
+    v: Tensor
+    mask: Tensor | None  # [N, 1, 1, 1, S] additive: 0 where visible, -inf elsewhere; None: all is
+
+    @property
+    def _order(self) -> tuple[int, ...]:
+        return (*range(self.axes), 2, *range(self.axes, 2), 3, 4)
+
+    def fold(self, x: Tensor) -> Tensor:
+        """[N, W, H, Q, X] -> [B, H, rows that share the keys * Q, X]"""
+        return x.permute(self._order).reshape(len(self.k), x.shape[2], -1, x.shape[-1])
+
+    def unfold(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        """[B, H, rows that share the keys * Q, X] -> [N, W, H, Q, X]; shape: N, W, H, Q"""
+        order = self._order
+        full = (*shape, x.shape[-1])
+        return x.reshape([full[i] for i in order]).permute([order.index(i) for i in range(5)])
+
+    def row_mask(self, members: int) -> Tensor | None:
+        """[B, 1, 1, S]"""
+        if self.mask is None:
+            return None
+        lanes = self.mask[:, 0]
+        return lanes if self.axes == 1 else lanes.repeat_interleave(members, 0)
+
+
+class LaneCaches:
+    """Static buffers and the decode attention that reads shared keys once for all rows that share them."""
+
+    def __init__(
+        self, lanes: int, members: int, prefix: KeyValues, prompt_slots: int, completion_slots: int
+    ) -> None:
+        """prefix: keys and values [H, tokens, D] that all prompts begin with; prompt_slots: for the rest."""
         self.lanes, self.members = lanes, members
         self.prompt_slots, self.completion_slots = prompt_slots, completion_slots
-        self.prompt: KeyValues = {}  # [N, H, P, D]
-        self.own: KeyValues = {}  # [R, H, C, D]
-        self.prompt_len = torch.zeros(lanes, dtype=torch.long)
+        self.prefix: KeyValues = {i: (k[None], v[None]) for i, (k, v) in prefix.items()}
+        self.prefix_len = next(iter(prefix.values()))[0].shape[1]
+        self.prompt: KeyValues = {}  # [N, H, S, D]
+        self.own: KeyValues = {}  # [R, H, S, D]
+        self.prompt_len = torch.zeros(lanes, dtype=torch.long)  # without the prefix
         self.at = torch.zeros(lanes, dtype=torch.long)  # completion tokens in the cache of each lane
-        self._masks: dict[int | None, Tensor] = {}
+        self._masks: dict[int | None, tuple[Tensor | None, Tensor, Tensor]] = {}
 
-    def store_prompt(self, lane: int, prefix: KeyValues, tail: KeyValues, cut: slice) -> None:
-        """Fill a lane with prefix + tail[cut] and start its completions anew."""
+    def store_prompt(self, lane: int, tail: KeyValues, cut: slice) -> None:
+        """Fill a lane with tail[cut], the prompt without the prefix, and start its completions anew."""
         for layer, (kt, vt) in tail.items():
             if layer not in self.prompt:
                 heads, _, d = kt.shape
@@ -58,14 +98,9 @@ class LaneCaches:
                     (self.own, self.lanes * self.members, self.completion_slots),
                 ):
                     kind[layer] = (kt.new_zeros(rows, heads, slots, d), kt.new_zeros(rows, heads, slots, d))
-            for buffer, head, piece in zip(
-                self.prompt[layer], prefix[layer], (kt[:, cut], vt[:, cut]), strict=True
-            ):
-                p = head.shape[1]
-                buffer[lane, :, :p] = head
-                buffer[lane, :, p : p + piece.shape[1]] = piece
-        first = next(iter(tail))
-        self.prompt_len[lane] = prefix[first][0].shape[1] + cut.stop - cut.start
+            for buffer, new in zip(self.prompt[layer], (kt, vt), strict=True):
+                buffer[lane, :, : cut.stop - cut.start] = new[:, cut]
+        self.prompt_len[lane] = cut.stop - cut.start
         self.at[lane] = 0
 
     def keep(self, lanes: list[int]) -> None:
@@ -84,86 +119,78 @@ class LaneCaches:
         self._length = int(self.at.max()) + 1
         self._rows = torch.arange(self.lanes * self.members)
         self._row_at = self.at.repeat_interleave(self.members)
-        return (self.prompt_len + self.at).repeat_interleave(self.members)[:, None]
+        return (self.prefix_len + self.prompt_len + self.at).repeat_interleave(self.members)[:, None]
 
     def end_step(self) -> None:
         self.at += 1
 
-    def _mask(self, window: int | None, like: Tensor) -> Tensor:
-        """[N, 1, 1, P + C'] additive: 0 where visible, -inf elsewhere."""
+    def _mask(self, window: int | None, device: torch.device) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Of prefix, prompt and completion."""
         if window not in self._masks:
-            slots = torch.arange(self._width)
-            steps = torch.arange(self._length)
-            prompt = slots[None] < self.prompt_len[:, None]
-            own = steps[None] <= self.at[:, None]
+            slots, steps = torch.arange(self._width), torch.arange(self._length)
+            before = self.prefix_len + self.prompt_len[:, None]
+            seen = [slots < self.prompt_len[:, None], steps <= self.at[:, None]]
             if window is not None:
-                oldest = (self.prompt_len + self.at - window)[:, None]  # the last position out of sight
-                prompt &= slots[None] > oldest
-                own &= self.prompt_len[:, None] + steps[None] > oldest
-            seen = torch.cat([prompt, own], dim=1)[:, None, None]
-            self._masks[window] = torch.zeros(seen.shape).masked_fill_(~seen, float("-inf")).to(like.device)
+                oldest = before + self.at[:, None] - window  # the last position out of sight
+                prefix = torch.arange(self.prefix_len) > oldest
+                seen = [
+                    prefix,
+                    seen[0] & (self.prefix_len + slots > oldest),
+                    seen[1] & (before + steps > oldest),
+                ]
+            masks = [
+                torch.zeros(s.shape).masked_fill_(~s, float("-inf"))[:, None, None, None].to(device)
+                for s in seen
+            ]
+            self._masks[window] = (masks[0] if window is not None else None, masks[-2], masks[-1])
         return self._masks[window]
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
-        """q [R, Hq, 1, D], k and v [R, H, 1, D] -> [R, Hq, 1, D]."""
-        n, w, h, d = self.lanes, self.members, k.shape[1], q.shape[-1]
-        rep = q.shape[1] // h
+        """q [R, H * Q, 1, D], k and v [R, H, 1, D] -> [R, H * Q, 1, D]."""
         ko, vo = self.own[layer]
         ko[self._rows, :, self._row_at] = k[:, :, 0]
         vo[self._rows, :, self._row_at] = v[:, :, 0]
         kp, vp = (x[:, :, : self._width] for x in self.prompt[layer])
-        ko, vo = ko[:, :, : self._length], vo[:, :, : self._length]
-        grid = q.view(n, w, h, rep, d)
-        shared = grid.transpose(1, 2).reshape(n, h, w * rep, d)
-        own = grid.reshape(n * w, h, rep, d)
+        masks = self._mask(window, q.device)
+        parts = [
+            _Part(1, kp, vp, masks[1]),
+            _Part(2, ko[:, :, : self._length], vo[:, :, : self._length], masks[2]),
+        ]
+        if self.prefix_len:
+            parts.append(_Part(0, *self.prefix[layer], masks[0]))
+        grid = q.view(self.lanes, self.members, k.shape[1], -1, q.shape[-1])
         # a window can hide a whole part, whose log-sum-exp would then be -inf: the joint softmax handles it
         fast = window is None and q.device.type == "cpu"
-        run = self._two_parts if fast else self._joint
-        return run(shared, own, kp, vp, ko, vo, scale, self._mask(window, q)).reshape(n * w, h * rep, 1, d)
+        out = (_merged if fast else _joint)(grid, parts, scale)
+        return out.to(q.dtype).reshape(q.shape)
 
-    def _two_parts(
-        self,
-        shared: Tensor,
-        own: Tensor,
-        kp: Tensor,
-        vp: Tensor,
-        ko: Tensor,
-        vo: Tensor,
-        scale: float,
-        mask: Tensor,
-    ) -> Tensor:
-        """Flash attention over prompt and own tokens apart, merged by log-sum-exp -> [N, W, H, rep, D]."""
-        n, h, d = self.lanes, kp.shape[1], kp.shape[-1]
-        w = self.members
-        mask_p = mask[..., : self._width].expand(-1, h, shared.shape[2], -1)
-        mask_o = mask[..., self._width :].repeat_interleave(w, 0).expand(-1, h, own.shape[2], -1)
-        out_p, lse_p = flash_forward(shared, kp, vp, 0.0, False, attn_mask=mask_p, scale=scale)
-        out_o, lse_o = flash_forward(own, ko, vo, 0.0, False, attn_mask=mask_o, scale=scale)
-        out_p = out_p.view(n, h, w, -1, d).transpose(1, 2)  # [N, W, H, rep, D]
-        lse_p = lse_p.view(n, h, w, -1).transpose(1, 2)
-        out_o, lse_o = out_o.view(n, w, h, -1, d), lse_o.view(n, w, h, -1)
-        share = torch.sigmoid(lse_p - lse_o)[..., None]  # the prompt's part of the softmax mass
-        return torch.lerp(out_o.float(), out_p.float(), share).to(vp.dtype)
 
-    def _joint(
-        self,
-        shared: Tensor,
-        own: Tensor,
-        kp: Tensor,
-        vp: Tensor,
-        ko: Tensor,
-        vo: Tensor,
-        scale: float,
-        mask: Tensor,
-    ) -> Tensor:
-        """One softmax over prompt and own scores -> [N, W, H, rep, D]. Any device, any window."""
-        n, h, d = self.lanes, kp.shape[1], kp.shape[-1]
-        w, rep = self.members, own.shape[2]
-        to_prompt = torch.matmul(shared, kp.transpose(-1, -2))  # [N, H, W*rep, P]
-        to_own = torch.matmul(own, ko.transpose(-1, -2)).view(n, w, h, rep, -1)
-        to_own = to_own.transpose(1, 2).reshape(n, h, w * rep, -1)
-        scores = torch.cat([to_prompt, to_own], dim=-1).float() * scale + mask
-        weights = scores.softmax(-1).to(vp.dtype)
-        out = torch.matmul(weights[..., : self._width], vp).view(n, h, w, rep, d).transpose(1, 2)
-        own_weights = weights[..., self._width :].view(n, h, w, rep, -1).transpose(1, 2)
-        return out + torch.matmul(own_weights.reshape(n * w, h, rep, -1), vo).view(n, w, h, rep, d)
+def _merged(q: Tensor, parts: Sequence[_Part], scale: float) -> Tensor:
+    """q [N, W, H, Q, D]: flash attention over each part, merged by log-sum-exp; float32."""
+    outs, sums = [], []
+    for part in parts:
+        rows = part.fold(q)
+        mask = part.row_mask(q.shape[1])
+        if mask is not None:
+            mask = mask.expand(-1, rows.shape[1], rows.shape[2], -1)
+        out, lse = flash_forward(rows, part.k, part.v, 0.0, False, attn_mask=mask, scale=scale)
+        outs.append(part.unfold(out, q.shape[:4]))
+        sums.append(part.unfold(lse[..., None], q.shape[:4]))
+    shares = torch.cat(sums, dim=-1).softmax(-1)  # of the softmax mass
+    merged = outs[0].float() * shares[..., :1]
+    for i, out in enumerate(outs[1:], 1):
+        merged.addcmul_(out.float(), shares[..., i : i + 1])
+    return merged
+
+
+def _joint(q: Tensor, parts: Sequence[_Part], scale: float) -> Tensor:
+    """q [N, W, H, Q, D]: one softmax over the scores of all parts. Any device, any window."""
+    scores = []
+    for part in parts:
+        raw = part.unfold(torch.matmul(part.fold(q), part.k.transpose(-1, -2)), q.shape[:4]).float() * scale
+        scores.append(raw if part.mask is None else raw + part.mask)
+    weights = torch.cat(scores, dim=-1).softmax(-1).to(q.dtype)
+    out = torch.zeros_like(q)
+    for part, w in zip(parts, weights.split([s.shape[-1] for s in scores], -1), strict=True):
+        out += part.unfold(torch.matmul(part.fold(w), part.v), q.shape[:4])
+    return out

@@ -111,9 +111,10 @@ class NativeSampler:
     def _run(self, groups: list[_Group], generation: Generation) -> None:
         width = max(len(g.members) for g in groups)
         lanes = min(len(groups), max(1, self.slots // width))
-        caches = LaneCaches(lanes, width, max(len(g.prompt) for g in groups), generation.max_tokens)
         prefix_ids = _common_prefix([g.prompt for g in groups])
         prefix = self._prefix(prefix_ids or groups[0].prompt[:1], len(prefix_ids))
+        slots = max(len(g.prompt) for g in groups) - len(prefix_ids)
+        caches = LaneCaches(lanes, width, prefix, slots, generation.max_tokens)
         waiting = list(reversed(groups))
         running: list[_Group | None] = [None] * lanes
         finished = 0
@@ -147,7 +148,7 @@ class NativeSampler:
 
     def _forward(self, ids: Tensor, positions: Tensor, layout: Any) -> Tensor:
         device = self.model.device
-        out = self.model.model(
+        out = self.model.get_decoder()(
             input_ids=ids.to(device), position_ids=positions.to(device), layout=layout, use_cache=False
         )
         hidden: Tensor = out.last_hidden_state
@@ -188,7 +189,7 @@ class NativeSampler:
             ends = np.cumsum([len(tail) for tail in tails])
             logits = self._logits(hidden[torch.from_numpy(ends - 1).to(hidden.device)])
             for lane, tail, end, row in zip(lanes, tails, ends, logits, strict=True):
-                caches.store_prompt(lane, prefix, layout.captured, slice(int(end) - len(tail), int(end)))
+                caches.store_prompt(lane, layout.captured, slice(int(end) - len(tail), int(end)))
                 members = fresh[lane].members
                 self._sample(row.expand(len(members), -1), list(members), generation)
 
@@ -212,12 +213,13 @@ class NativeSampler:
         self._sample(self._logits(hidden[torch.tensor(rows, device=hidden.device)]), members, generation)
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = self.model.lm_head(hidden)
+        logits: Tensor = self.model.get_output_embeddings()(hidden)
         return logits
 
     def _sample(self, logits: Tensor, members: list[_Member], generation: Generation) -> None:
         """logits [M, V]: draw a token for each member and record it with its log-prob."""
-        scaled = logits if generation.temperature in (0, 1) else logits / generation.temperature
+        # divided in float32, as the trainer does
+        scaled = logits if generation.temperature in (0, 1) else logits.float() / generation.temperature
         mass = scaled.softmax(-1, dtype=torch.float32)
         if generation.temperature == 0:
             tokens = logits.argmax(-1, keepdim=True)

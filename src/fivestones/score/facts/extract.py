@@ -23,7 +23,10 @@ _DEFAULT_SECTION = {
     "symptom": "S", "history": "S", "social": "S", "vital": "O", "finding": "O", "condition": "A",
     "drug": "P", "test": "P", "plan": "P",
 }  # fmt: skip
-_SPEAKER = re.compile(r"^\s*([A-Z][A-Za-z_]{2,20}) ?: ?", re.MULTILINE)
+# in brackets only roles: "[laughs]" is no speaker
+BRACKETED = r"\[((?i:doctor|physician|clinician|nurse|patient|caller|caregiver|family|guest)(?:_\w+)?)\]"
+# "Doctor: ..." or, as in ACI-Bench, "[doctor] ..."
+_SPEAKER = re.compile(rf"^\s*(?:([A-Z][A-Za-z_]{{2,20}}) ?: ?|{BRACKETED} ?:? ?)", re.MULTILINE)
 _ASKS = frozenset({"doctor", "nurse", "clinician", "guest_clinician", "physician"})
 _YES = frozenset(
     [
@@ -227,7 +230,7 @@ def turns(text: str) -> list[tuple[str, str]]:
     if not marks:
         return [("", text)]
     ends = [m.start() for m in marks[1:]] + [len(text)]
-    return [(m[1].lower(), text[m.end() : end].strip()) for m, end in zip(marks, ends, strict=True)]
+    return [((m[1] or m[2]).lower(), text[m.end() : end].strip()) for m, end in zip(marks, ends, strict=True)]
 
 
 def _answer(line: str) -> str:

@@ -78,13 +78,6 @@ class Lexicon:
             reach = max(reach, end)
         return out
 
-    def coverage(self, text: str) -> float:
-        """Share of the content words of `text` in a recognised phrase; 1.0 without any such word."""
-        tokens = tokenize(text)
-        inside = {i for m in self.matches(tokens) for i in range(m.start, m.end)}
-        content = [i for i, token in enumerate(tokens) if is_content(token) and token.is_word]
-        return sum(i in inside for i in content) / len(content) if content else 1.0
-
     def _roots(self) -> tuple[_Node, ...]:
         return (self._root,)
 

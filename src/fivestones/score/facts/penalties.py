@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from fivestones.score.facts.case import Case
-from fivestones.score.facts.extract import Extraction
+from fivestones.score.facts.extract import BRACKETED, Extraction
 from fivestones.score.facts.lexicon import Lexicon
 from fivestones.score.facts.settings import Settings
 
 _QUALIFIERS = frozenset({"body_site", "other"})  # may stand bare beside what they qualify
-_SPEAKER_TAG = re.compile(r"\b(doctor|patient|nurse|caller|clinician|guest_\w+) ?: ", re.IGNORECASE)
+_SPEAKER_TAG = re.compile(
+    rf"\b(?:doctor|patient|nurse|caller|clinician|guest_\w+) ?: |{BRACKETED}", re.IGNORECASE
+)
 
 
 def length_factor(extraction: Extraction, expected: float, settings: Settings) -> float:
