@@ -11,26 +11,14 @@ import pytest
 
 import own_parts
 import tiny_job
+from attempts import rollout
 from fivestones.build import Job, sample_rows
 from fivestones.errors import DataError, UsageError
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import load_recipe
-from fivestones.types import Message, Rollout, Score, Task
+from fivestones.types import Score
 
 NOTE = {"S": "Cough for 3 days.", "O": "No fever.", "A": "Bronchitis.", "P": "Rest."}
-
-
-def rollout(task: Task, text: str, finish: Any = "stop") -> Rollout:
-    return Rollout(
-        task_id=task.id,
-        messages=(*task.prompt, Message("assistant", text)),
-        prompt_ids=(1,),
-        completion_ids=(2,),
-        loss_mask=(True,),
-        logprobs=(-1.0,),
-        finish=finish,
-        policy_version=0,
-    )
 
 
 def soap(**overrides: Any) -> Job:

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from attempts import rollout
 from fivestones.data.files import load_files
 from fivestones.environments.structured import StructuredEnvironment
 from fivestones.errors import DataError, UsageError
@@ -20,7 +21,6 @@ from fivestones.init.columns import guess
 from fivestones.recipe import Recipe, StructuredPart
 from fivestones.recipe_load import load_recipe
 from fivestones.score.rubric import RubricScorer
-from fivestones.types import Message, Rollout, Task
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -30,19 +30,6 @@ PROSE = "The patient reports a dull pain in the left knee since three days, with
 def structured(recipe: Recipe) -> StructuredPart:
     assert recipe.environment.structured is not None
     return recipe.environment.structured
-
-
-def rollout(task: Task, text: str) -> Rollout:
-    return Rollout(
-        task_id=task.id,
-        messages=(*task.prompt, Message("assistant", text)),
-        prompt_ids=(1,),
-        completion_ids=(2,),
-        loss_mask=(True,),
-        logprobs=(-1.0,),
-        finish="stop",
-        policy_version=0,
-    )
 
 
 def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:

@@ -119,10 +119,7 @@ def train(run: str | Path, *, progress: Progress | None = None) -> Run:
     directory = RunDir.open(Path(run))
     with disk_errors(directory.path):
         recipe = Run(directory.path).recipe
-        inputs = _inputs(recipe)
-        _same_inputs(_of_training(inputs), directory.path)
-        if _untrained(recipe, directory):
-            _note_judge(recipe, inputs, directory)
+        _going_on(recipe, directory)
         _trained(_stages(recipe, directory, progress or _silent))
     return Run(directory.path)
 
@@ -152,10 +149,7 @@ def evaluate(
             "start another run for it"
         )
     with disk_errors(path):
-        inputs = _inputs(recipe)
-        _same_inputs(_of_training(inputs), path)
-        if _untrained(recipe, directory):
-            _note_judge(declared, inputs, directory)
+        inputs = _going_on(recipe, directory)
         _evaluated(_stages(recipe, directory, progress or _silent), inputs)
         return report(path, price_per_hour=price_per_hour)
 
@@ -191,8 +185,14 @@ def _inputs(recipe: Recipe) -> dict[str, str]:
     return input_digests(recipe, _model_folder(recipe))
 
 
-def _of_training(inputs: Mapping[str, str]) -> dict[str, str]:
-    return {name: digest for name, digest in inputs.items() if not name.startswith("evaluate.")}
+def _going_on(recipe: Recipe, run: RunDir) -> dict[str, str]:
+    """The inputs, after a look at whether the run may go on with them; `evaluate.*` may be others."""
+    inputs = _inputs(recipe)
+    training = {name: digest for name, digest in inputs.items() if not name.startswith("evaluate.")}
+    _same_inputs(training, run.path)
+    if _untrained(recipe, run):
+        _note_judge(Run(run.path).recipe, inputs, run)
+    return inputs
 
 
 def _same_inputs(inputs: Mapping[str, str], path: Path) -> None:

@@ -183,7 +183,8 @@ def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[s
 def memory(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
     n = size.parameters
     # float32 masters and a bf16 copy; full training adds gradients and two moments in float32
-    weights = 6 * n + (0 if recipe.model.lora else 12 * n)
+    loaded = 6 * n
+    weights = loaded + (0 if recipe.model.lora else 12 * n)
     longest = 2 * rows.prompt + recipe.rollout.group_size * recipe.generation.max_tokens
     tokens = min(recipe.train.token_budget, longest)
     kept = 2 * (8 * size.hidden + 4 * size.feed_forward) + 8 * size.hidden  # bytes a token and layer, bf16
@@ -192,9 +193,9 @@ def memory(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
     else:
         activations = tokens * size.layers * kept
     head = 3 * HEAD_ROWS * size.vocabulary * 4
-    slots = max(recipe.rollout.slots, recipe.evaluate.slots)
-    cache = slots * cache_entry(size) * (rows.prompt + recipe.generation.max_tokens)
-    return int(RUNTIME_BYTES + weights + max(activations + head, cache))
+    row = cache_entry(size) * (rows.prompt + recipe.generation.max_tokens)
+    training = weights + max(activations + head, recipe.rollout.slots * row)
+    return int(RUNTIME_BYTES + max(training, loaded + recipe.evaluate.slots * row))
 
 
 def cache_entry(size: ModelSize) -> int:

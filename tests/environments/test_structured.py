@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import attempts
 from fivestones.environments.structured import StructuredEnvironment
 from fivestones.errors import DataError, UsageError
 from fivestones.protocols import Environment
 from fivestones.recipe import CriterionPart, StructuredPart
-from fivestones.types import Finish, Message, Rollout, Task
+from fivestones.types import Message, Task
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -39,17 +41,7 @@ def only(row: dict[str, Any], **changes: Any) -> Task:
     return task
 
 
-def rollout(text: str, finish: Finish = "stop") -> Rollout:
-    return Rollout(
-        task_id="1",
-        messages=(Message("user", "x"), Message("assistant", text)),
-        prompt_ids=(1,),
-        completion_ids=(2,),
-        loss_mask=(True,),
-        logprobs=(-1.0,),
-        finish=finish,
-        policy_version=0,
-    )
+rollout = partial(attempts.rollout, Task(id="1", prompt=(Message("user", "x"),), reference={}, cluster="1"))
 
 
 ROW: dict[str, Any] = {"id": 7, "text": "hello", "label": "a", "n": 2, "who": "x"}

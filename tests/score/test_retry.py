@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
+import attempts
 from fivestones.score.retry import retrying
 from fivestones.types import Message, Rollout, Score, Task
 
 TASK = Task(id="1", prompt=(Message("user", "x"),), reference={}, cluster="1")
 
 
-def rollout(text: str) -> Rollout:
-    return Rollout(
-        task_id="1",
-        messages=(*TASK.prompt, Message("assistant", text)),
-        prompt_ids=(1,),
-        completion_ids=(2,),
-        loss_mask=(True,),
-        logprobs=(-1.0,),
-        finish="stop",
-        policy_version=0,
-    )
+rollout = partial(attempts.rollout, TASK)
 
 
 class Flaky:

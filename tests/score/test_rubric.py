@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import attempts
 from fivestones.errors import UsageError
 from fivestones.recipe import CriterionPart
 from fivestones.score.criteria import exact, overlap
@@ -40,17 +42,7 @@ CRITERIA = (
 GOLD = json.dumps(TASK.reference["output"])
 
 
-def rollout(text: str) -> Rollout:
-    return Rollout(
-        task_id="1",
-        messages=(*TASK.prompt, Message("assistant", text)),
-        prompt_ids=(1,),
-        completion_ids=(2,),
-        loss_mask=(True,),
-        logprobs=(-1.0,),
-        finish="stop",
-        policy_version=0,
-    )
+rollout = partial(attempts.rollout, TASK)
 
 
 def parse(text: str) -> dict[str, Any] | None:

@@ -55,12 +55,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file's bytes, read in blocks of 1 MiB."""
-    digest = hashlib.sha256()
+    """Hash of a file's bytes."""
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:

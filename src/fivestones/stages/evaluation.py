@@ -11,7 +11,7 @@ from fivestones.evaluate.records import EvalRecord, write_cases
 from fivestones.evaluate.run import Contestant, Dataset, evaluate_contestant
 from fivestones.models.attention import install
 from fivestones.models.load import cast, compute_dtype, device_of, load
-from fivestones.stages.shared import Shared, process_peak
+from fivestones.stages.shared import Shared
 from fivestones.train.warmup import with_examples
 from fivestones.types import Rollout, Task
 
@@ -35,13 +35,10 @@ def evaluate(shared: Shared, folders: Mapping[str, Path]) -> list[EvalRecord]:
 
 
 def _evaluated(shared: Shared, contestant: Contestant, dataset: Dataset, scorer: str) -> list[EvalRecord]:
-    run = shared.run
-
     def log_time(tasks: int) -> None:
-        row = {"phase": "evaluate", "contestant": contestant.name, "dataset": dataset.name, "tasks": tasks}
-        run.append(run.timings_path, {**row, "peak_memory_bytes": process_peak()})
+        shared.log_time("evaluate", contestant=contestant.name, dataset=dataset.name, tasks=tasks)
 
-    path = run.path / "eval" / f"{contestant.name}.jsonl"
+    path = shared.run.path / "eval" / f"{contestant.name}.jsonl"
     return evaluate_contestant(contestant, dataset, scorer, path, shared.progress, log_time)
 
 

@@ -6,9 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fivestones.rollout.collect import rising
 from fivestones.runlog import read_jsonl
 from fivestones.stages.interrupt import WholeSteps
-from fivestones.stages.shared import Shared, process_peak
+from fivestones.stages.shared import Shared
 from fivestones.train.breaker import Breaker
 from fivestones.train.grpo import train
 from fivestones.train.schedule import tasks_at
@@ -19,8 +20,8 @@ from fivestones.types import Group, Task
 def run_grpo(shared: Shared, warm: Path) -> Path:
     """The trained model's folder; `warm` itself when the recipe has no steps."""
     run, recipe = shared.run, shared.recipe
-    if done := run.marked("train"):
-        return run.path / str(done["folder"])
+    if done := shared.finished("train"):
+        return done
     policy = shared.policy(warm)
     if recipe.train.kl > 0:
         policy.keep_reference()
@@ -40,17 +41,11 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
     whole = WholeSteps(save)
 
     def roll(batch: Sequence[Task], step: int) -> list[Group]:
-        count, most = len(batch) * recipe.rollout.group_size, 0
-
-        def tell(done: int) -> None:
-            nonlocal most
-            if done > most:  # a later turn counts anew
-                most = done
-                shared.progress(
-                    step, recipe.train.steps, f"train: step {step + 1}, {done} of {count} rollouts"
-                )
-
-        sampler.on_done = tell
+        count = len(batch) * recipe.rollout.group_size
+        of = f"of {count} rollouts"
+        sampler.on_done = rising(
+            lambda done: shared.progress(step, recipe.train.steps, f"train: step {step + 1}, {done} {of}")
+        )
         with whole.between():
             groups, spent = shared.rollouts(batch, sampler, chat, f"step-{step}", recipe.rollout.group_size)
             breaker.check(groups)
@@ -65,8 +60,7 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
         if recipe.train.log_rollouts:
             run.save_rollouts(step + 1, rollout_rows(groups))
         spent = {**seconds, "update": time.monotonic() - clock - sum(seconds.values())}
-        timing = {"step": step + 1, "phase": "train", **spent, "peak_memory_bytes": process_peak()}
-        run.append(run.timings_path, timing)
+        shared.log_time("train", step=step + 1, **spent)
         if (step + 1) % recipe.train.checkpoint_every == 0 or step + 1 == recipe.train.steps:
             save()
         breaker.end_step()
@@ -85,10 +79,4 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
             shared.most_tokens,
             after,
         )
-    folder = shared.last("train") if recipe.train.steps else warm
-    run.mark("train", {"folder": _relative(folder, run.path)})
-    return folder
-
-
-def _relative(folder: Path, root: Path) -> str:
-    return str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
+    return shared.finish("train", shared.last("train") if recipe.train.steps else warm)

@@ -203,6 +203,26 @@ class Shared:
 
     # phases
 
+    def log_time(self, phase: str, **row: Any) -> None:
+        """A row of the run's timings, with the peak of memory so far."""
+        timing = {"phase": phase, **row, "peak_memory_bytes": process_peak()}
+        self.run.append(self.run.timings_path, timing)
+
+    def finish(self, phase: str, folder: Path, **found: Any) -> Path:
+        """Remember that the phase is done, and the model folder that it led to; returns the folder."""
+        inside = folder.is_relative_to(self.run.path)
+        # the base model is looked up anew: its folder is no part of the run
+        kept = "" if folder == self.base else folder.relative_to(self.run.path) if inside else folder
+        self.run.mark(phase, {**found, "folder": str(kept)})
+        return folder
+
+    def finished(self, phase: str) -> Path | None:
+        """The folder that a phase led to; None when it is not done."""
+        done = self.run.marked(phase)
+        if done is None:
+            return None
+        return self.run.path / str(done["folder"]) if done["folder"] else self.base
+
     def resume(self, policy: TorchPolicy, phase: str) -> int:
         """Load the phase's latest checkpoint, if any, and forget what was logged after it; returns its
         step."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fivestones.runlog import read_jsonl
 from fivestones.stages.interrupt import WholeSteps
-from fivestones.stages.shared import Shared, process_peak
+from fivestones.stages.shared import Shared
 from fivestones.train.policy import TorchPolicy
 from fivestones.train.schedule import stream, tasks_at
 from fivestones.train.step_log import gate_rate
@@ -22,30 +22,27 @@ ENOUGH = 0.1  # gate rate from which a model learns by itself
 
 def run_warmup(shared: Shared) -> Path:
     """Returns the folder of the warm start: a checkpoint, or the base model when none was needed."""
-    run, part = shared.run, shared.recipe.warmup
-    if done := run.marked("warmup"):
-        return run.path / str(done["folder"]) if done["folder"] else shared.base
+    part = shared.recipe.warmup
+    if done := shared.finished("warmup"):
+        return done
     kind: str = part.kind
     policy = shared.policy(shared.base)
     if kind == "auto":
         kind = _needed(shared, policy)
-    folder: Path | None = None
+    folder = shared.base
     if kind == "references":
         folder = _imitated(shared, policy, "warmup", part.passes)
     elif kind == "self":
         folder = _self_taught(shared, policy)
-    run.mark("warmup", {"kind": kind, "folder": str(folder.relative_to(run.path)) if folder else ""})
-    return folder or shared.base
+    return shared.finish("warmup", folder, kind=kind)
 
 
 def run_imitation(shared: Shared, warm: Path) -> Path:
     """The contestant that goes on imitating the same references from the same warm start."""
-    run = shared.run
-    if done := run.marked("imitation"):
-        return run.path / str(done["folder"])
+    if done := shared.finished("imitation"):
+        return done
     folder = _imitated(shared, shared.policy(warm), "imitation", shared.recipe.evaluate.imitation_passes)
-    run.mark("imitation", {"folder": str(folder.relative_to(run.path))})
-    return folder
+    return shared.finish("imitation", folder)
 
 
 def _needed(shared: Shared, policy: TorchPolicy) -> str:
@@ -74,9 +71,7 @@ def _imitated(shared: Shared, policy: TorchPolicy, phase: str, passes: int) -> P
     def after(step: int, total: int, metrics: Mapping[str, float]) -> None:
         nonlocal clock
         run.append(run.metrics_path, {"step": step, "phase": phase, **metrics})
-        spent = time.monotonic() - clock
-        timing = {"step": step, "phase": phase, "update": spent, "peak_memory_bytes": process_peak()}
-        run.append(run.timings_path, timing)
+        shared.log_time(phase, step=step, update=time.monotonic() - clock)
         if step % recipe.train.checkpoint_every == 0 or step == total:
             save()
         clock = time.monotonic()
@@ -126,8 +121,7 @@ def _self_taught(shared: Shared, policy: TorchPolicy) -> Path:
             **({"loss": losses[-1]} if losses else {}),  # without winners nothing was imitated
         }
         run.append(run.metrics_path, {"step": round_ + 1, "phase": "warmup", **row})
-        timing = {"step": round_ + 1, "phase": "warmup", **seconds, "peak_memory_bytes": process_peak()}
-        run.append(run.timings_path, timing)
+        shared.log_time("warmup", step=round_ + 1, **seconds)
         run.save_checkpoint("warmup", round_ + 1, policy.save)
         shared.progress(round_ + 1, part.passes, f"self warm-up: gate rate {rate:.0%}")
         if rate >= part.target:
