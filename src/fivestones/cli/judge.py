@@ -1,0 +1,307 @@
+"""`fivestones judge`: audit a judge before it is trusted, and let people judge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fivestones.cli.verb import command_line, follow, stdout
+
+if TYPE_CHECKING:
+    from fivestones.audit import AuditSettings
+    from fivestones.protocols import Judge, Progress
+    from fivestones.recipe import Recipe
+    from fivestones.score.people import Reviews
+
+judge_app = typer.Typer(
+    no_args_is_help=True,
+    help="Audit a judge before it is trusted, and let people judge: label, export, import.",
+)
+
+RunArgument = Annotated[Path, typer.Argument(help="a run directory, such as runs/soap", metavar="RUN")]
+LabelsOption = Annotated[Path | None, typer.Option(help="the file of labels (default: RUN/labels.jsonl)")]
+
+
+class Half(StrEnum):
+    """Of the dialogues, by a hash of their names."""
+
+    tune = "tune"
+    report = "report"
+    all = "all"
+
+
+class Form(StrEnum):
+    labels = "labels"  # what was said
+    queue = "queue"  # what is still to be said: fill it in, then import
+    audit = "audit"  # cases for `judge audit`
+    examples = "examples"  # of a rubric
+
+
+@judge_app.command()
+def audit(
+    context: typer.Context,
+    file: Annotated[
+        Path,
+        typer.Argument(help="JSONL: dialogue, reference, summary (or output), human: {...}", metavar="FILE"),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="of the recipe, such as judge.retries=2", metavar="[KEY=VALUE]..."),
+    ] = None,
+    judge: Annotated[
+        str, typer.Option(help="`facts` (embedded), or the recipe or run directory whose judge it is")
+    ] = "facts",
+    profile: Annotated[str | None, typer.Option(help="a profile of the recipe")] = None,
+    half: Annotated[
+        Half, typer.Option(help="which dialogues: those to tune by, the others, or both")
+    ] = Half.all,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="a score below it flags (default: chosen on the other half)", min=0, max=1),
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="times the same is asked, for self-consistency", min=2)] = 3,
+    probes: Annotated[
+        int, typer.Option(help="outputs asked again for consistency and bias; 0 leaves that out", min=0)
+    ] = 40,
+    attacks: Annotated[int, typer.Option(help="cases of the adversarial table; 0 leaves it out", min=0)] = 8,
+    draws: Annotated[int, typer.Option(help="of the bootstrap behind every interval", min=1)] = 2000,
+    out: Annotated[
+        Path | None, typer.Option(help="a .json file, or a run directory, whose report then shows it")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the audit as JSON")] = False,
+) -> None:
+    """How far a judge agrees with people, how steady it is, what fools it, what it costs."""
+    with follow(context) as (_, progress):
+        from fivestones.audit import AuditSettings
+        from fivestones.runlog import disk_errors, write_json
+
+        settings = AuditSettings(
+            half=half.value, threshold=threshold, repeats=repeats, probes=probes, draws=draws
+        )
+        recipe = _recipe_of(judge, profile, overrides or [])
+        name = judge if judge == "facts" else f"{recipe.name}: {recipe.judge.kind}"
+        found = _audited(file, recipe, settings, name, attacks, progress)
+        if out is not None:
+            target = out / "audit.json" if out.is_dir() else out
+            with disk_errors(target):
+                write_json(target, found)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, allow_nan=False))
+        return
+    from fivestones.cli.judged import show_audit
+
+    show_audit(stdout(), found)
+
+
+@judge_app.command()
+def label(
+    context: typer.Context,
+    run: RunArgument,
+    rater: Annotated[str, typer.Option(help="your name: it stands beside your labels", prompt=True)],
+    criterion: Annotated[
+        list[str] | None, typer.Option(help="what to label (default: the criteria that the run rewards)")
+    ] = None,
+    labels: LabelsOption = None,
+    count: Annotated[int, typer.Option(help="outputs to label now; 0: all", min=0)] = 0,
+    double: Annotated[
+        float, typer.Option(help="share of the outputs that every rater labels", min=0, max=1)
+    ] = 0.2,
+) -> None:
+    """Label rollouts of a run in the terminal: each criterion passes or fails, with a reason."""
+    with follow(context, command_line("judge", "label", str(run), f"--rater={rater}")):
+        from fivestones.cli.judged import show_raters
+        from fivestones.cli.label import label_items
+        from fivestones.score.people.queue import queue, read_pending, run_items
+        from fivestones.score.people.reviews import append_reviews, read_reviews
+
+        store = _store(run, labels)
+        said, first = read_reviews(store), read_pending(store)
+        rest = [] if first and not (run / "rollouts").is_dir() else run_items(run, criterion or ())
+        todo = queue(rest, said, rater, double=double, first=first)
+        console = stdout()
+        done = label_items(
+            console, todo[: count or None], said, rater, lambda review: append_reviews(store, [review])
+        )
+        console.print(f"{done} labelled now, {len(todo) - done} to go; labels are in {store}", markup=False)
+        _show_raters(read_reviews(store), show_raters)
+
+
+@judge_app.command()
+def export(
+    context: typer.Context,
+    run: RunArgument,
+    form: Annotated[Form, typer.Option("--as", help="labels, queue, audit or examples")] = Form.labels,
+    labels: LabelsOption = None,
+    criterion: Annotated[list[str] | None, typer.Option(help="of the queue or the examples")] = None,
+    rater: Annotated[str, typer.Option(help="whose queue")] = "",
+    double: Annotated[float, typer.Option(help="as for `judge label`", min=0, max=1)] = 0.2,
+    each: Annotated[int, typer.Option(help="examples that pass, and that fail, of a criterion", min=1)] = 2,
+    out: Annotated[Path | None, typer.Option(help="the file (default: the screen)")] = None,
+) -> None:
+    """Labels as they are, the queue to fill in elsewhere, cases for an audit, or examples of a rubric."""
+    with follow(context):
+        from fivestones.runlog import disk_errors, write_atomic
+        from fivestones.score.people.reviews import read_reviews
+
+        store = _store(run, labels)
+        said = read_reviews(store)
+        if form is Form.queue:
+            text = _lines(_queue(run, store, said, criterion or [], rater, double))
+        elif form is Form.audit:
+            text = _lines(_audit_rows(run, said))
+        elif form is Form.examples:
+            text = _examples(said, criterion or [], each)
+        else:
+            from fivestones.score.people.reviews import row_of
+
+            text = _lines(row_of(review) for review in said.rows)
+        if out is None:
+            typer.echo(text, nl=False)
+            return
+        with disk_errors(out):
+            write_atomic(out, text)
+    typer.echo(f"{out} written", err=True)
+
+
+@judge_app.command("import")
+def import_labels(
+    context: typer.Context,
+    run: RunArgument,
+    file: Annotated[Path, typer.Argument(help="JSONL as `judge export` writes it", metavar="FILE")],
+    rater: Annotated[str, typer.Option(help="of rows that name none")] = "",
+    labels: LabelsOption = None,
+) -> None:
+    """Add labels from a file. All of it is checked before any of it is added."""
+    with follow(context):
+        from fivestones.cli.judged import show_raters
+        from fivestones.errors import DataError
+        from fivestones.runlog import read_jsonl
+        from fivestones.score.people.reviews import append_reviews, read_reviews, review_of
+
+        if not file.is_file():
+            raise DataError(f"{file}: no such file")
+        rows = read_jsonl(file)
+        read = [review_of(row, f"{file}: line {n}", rater) for n, row in enumerate(rows, 1)]
+        reviews = [review for review in read if review is not None]
+        store = _store(run, labels)
+        append_reviews(store, reviews)
+        typer.echo(
+            f"{len(reviews)} reviews added to {store}; {len(rows) - len(reviews)} rows without a label"
+        )
+        _show_raters(read_reviews(store), show_raters)
+
+
+def _store(run: Path, labels: Path | None) -> Path:
+    from fivestones.runlog import RunDir
+
+    return labels or RunDir.open(run).path / "labels.jsonl"
+
+
+def _show_raters(said: Reviews, show: Callable[[Any, Mapping[str, Any]], None]) -> None:
+    from fivestones.audit.raters import rater_agreement
+
+    if said.verdicts:
+        show(stdout(), rater_agreement(said))
+
+
+def _recipe_of(judge: str, profile: str | None, overrides: list[str]) -> Recipe:
+    """`facts` is the judge of the built-in recipe."""
+    from fivestones.recipe_load import load_recipe, parse_overrides
+
+    run = Path(judge) / "recipe.yaml"
+    source = "soap" if judge == "facts" else str(run) if run.is_file() else judge
+    return load_recipe(source, profile, parse_overrides(overrides))
+
+
+def _audited(
+    file: Path, recipe: Recipe, settings: AuditSettings, name: str, attacks: int, progress: Progress
+) -> dict[str, Any]:
+    from fivestones.audit import audit as audit_judge
+    from fivestones.audit import read_cases
+    from fivestones.audit.cases import fields_of
+    from fivestones.build import Job
+
+    cases = read_cases(file)
+    fields = fields_of(cases)
+    job = Job(recipe, {})
+    judge, fresh = job.judge(fields), job.judge(fields, fresh=True)
+    found = audit_judge(
+        judge, cases, settings, name=name, fresh=fresh, usage=_counters(judge), progress=progress
+    )
+    found["adversarial"] = _table(recipe, attacks, settings.draws, progress) if attacks else None
+    return found
+
+
+def _table(recipe: Recipe, count: int, draws: int, progress: Progress) -> dict[str, Any] | None:
+    """The adversarial table on cases like those of the recipe; None for a job without reference texts."""
+    from fivestones.audit.attacks import mode_of, table
+    from fivestones.build import Job, sample_rows
+
+    job = Job(recipe, sample_rows(recipe, count))
+    fields = job.judged
+    tasks = [task for task in job.tasks("train") if _texts(task.reference.get("output"), fields)][:count]
+    if not fields or not tasks:
+        return None
+    return table(
+        job.judge(fields),
+        tasks,
+        fields,
+        {concept.name: concept.forms for concept in job.lexicon.concepts.values()},
+        mode_of(tasks[0]),
+        draws=draws,
+        told=lambda done, of: progress(done, of, "adversarial table"),
+    )
+
+
+def _texts(output: Any, fields: tuple[str, ...]) -> bool:
+    return isinstance(output, Mapping) and all(isinstance(output.get(f), str) for f in fields)
+
+
+def _counters(judge: Judge) -> Callable[[], Mapping[str, float]] | None:
+    """Of a judge that counts: its `usage`, a dataclass of numbers that grow."""
+    if not hasattr(judge, "usage"):
+        return None
+    return lambda: {k: v for k, v in asdict(judge.usage).items() if isinstance(v, int | float)}
+
+
+def _queue(
+    run: Path, store: Path, said: Reviews, criteria: list[str], rater: str, double: float
+) -> list[dict[str, Any]]:
+    from fivestones.score.people.queue import queue, read_pending, run_items
+    from fivestones.score.people.reviews import question
+
+    items = queue(run_items(run, criteria), said, rater, double=double, first=read_pending(store))
+    return [{**question(item), "rater": rater} for item in items]
+
+
+def _audit_rows(run: Path, said: Reviews) -> list[dict[str, Any]]:
+    """With the references of the run's own data."""
+    from fivestones.build import Job, load_rows
+    from fivestones.recipe_load import load_recipe
+    from fivestones.score.people.cases import audit_rows
+
+    recipe = load_recipe(run / "recipe.yaml")
+    job = Job(recipe, load_rows(recipe, run / "data"))
+    return audit_rows(said, {task.id: task.reference for task in job.tasks("train")})
+
+
+def _examples(said: Reviews, criteria: list[str], each: int) -> str:
+    """As a part of a rubric file, in YAML."""
+    import yaml
+
+    from fivestones.score.people.examples import rubric_examples
+
+    names = criteria or sorted({name for by in said.verdicts.values() for name in by})
+    found = {name: {"examples": [asdict(e) for e in rubric_examples(said, name, each)]} for name in names}
+    text: str = yaml.safe_dump({"fields": found}, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def _lines(rows: Any) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

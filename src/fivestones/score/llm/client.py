@@ -1,0 +1,313 @@
+"""Many questions to a chat model at once: from the cache, or from an endpoint, with retries, within a budget.
+
+Asynchronous inside, in a thread of its own; `complete` is an ordinary call, from any thread. Nothing here
+knows what the questions are about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from fivestones.errors import UsageError
+from fivestones.score.llm.budget import Budget
+from fivestones.score.llm.cache import ReplyCache, Spent
+from fivestones.score.llm.egress import Egress
+from fivestones.score.llm.endpoint import Endpoint, Failed, Reply, encoded, ranked
+from fivestones.score.llm.settings import ChatPart
+from fivestones.score.llm.usage import Tally, Usage
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Answer = TypeVar("Answer", covariant=True)
+
+OVER_BUDGET = "over budget"
+DEADLINE = "deadline"
+TOO_LONG = "asked to wait beyond the deadline"
+_LONGEST_BACKOFF = 20.0  # seconds
+_CUT = {"length": "truncated", "content_filter": "refused", "refusal": "refused"}  # finish_reason -> cause
+
+
+class Unreadable(Exception):
+    """An answer that does not say what was asked for; the text is the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Generic[Answer]):
+    """One question.
+
+    body: the request, without what the recipe adds; affinity: questions of one text go to one server; about:
+    what beside the request decides the answer's meaning, hashed into its key; read: the answer out of the
+    reply's text, raises Unreadable. Only replies that can be read are kept.
+    """
+
+    body: Mapping[str, Any]
+    affinity: str
+    about: str
+    read: Callable[[str], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Why a question has no answer."""
+
+    cause: str
+
+
+class ChatClient:
+    """A chat model behind one or several endpoints.
+
+    environ: where the keys are; rng: of the jitter, which changes no answer. Raises UsageError for a part
+    without endpoint or model, or a key that is not there.
+    """
+
+    def __init__(
+        self,
+        part: ChatPart,
+        cache: ReplyCache,
+        *,
+        egress: Egress | None = None,
+        environ: Mapping[str, str] = os.environ,
+        rng: random.Random | None = None,
+    ) -> None:
+        if not part.endpoints or part.model is None:
+            raise UsageError("a chat model needs `endpoints` (at least one) and `model` (its name there)")
+        self._part = part
+        self._cache = cache
+        self._budget = Budget(part.budget, cache)
+        self._egress = egress or Egress(None)
+        self._rng = rng or random.Random()
+        self._tally = Tally()
+        self._endpoints = [Endpoint(e, part.limits, environ) for e in part.endpoints]
+        self._asking: dict[str, asyncio.Task[Any]] = {}  # key -> the question under way
+        self._told: set[tuple[str, str]] = set()  # (endpoint, cause) of failures that were logged
+        self._start = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def usage(self) -> Usage:
+        return self._tally.usage
+
+    def complete(self, asks: Sequence[Ask[T]]) -> list[T | Unanswered]:
+        """An answer for each question, in order, all asked at once; equal questions are asked once.
+
+        Takes at most the deadline. Raises only what is no failure of the model: ResourceError and DataError
+        of the cache.
+        """
+        if not asks:
+            return []
+        future = asyncio.run_coroutine_threadsafe(self._complete(asks), self._running())
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C: leave now; answers that still come are kept for the next time
+            future.cancel()
+            raise
+
+    def begin(self, asks: Sequence[Ask[Any]]) -> None:
+        """Starts what `complete` will soon be asked, and returns at once: by then the answers are in the
+        cache, or under way. What found no answer is simply asked again."""
+        if asks:
+            asyncio.run_coroutine_threadsafe(self._begin(asks), self._running())
+
+    def close(self) -> None:
+        """Ends the connections. What is still under way is lost."""
+        with self._start:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            asyncio.run_coroutine_threadsafe(self._shut(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+
+    # the loop's thread
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._start:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                # a daemon: a question that hangs does not keep the program from ending
+                threading.Thread(target=_forever, args=(self._loop,), name="chat-client", daemon=True).start()
+            return self._loop
+
+    async def _shut(self) -> None:
+        for task in self._asking.values():
+            task.cancel()
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        for endpoint in self._endpoints:
+            await endpoint.close()
+
+    # questions
+
+    async def _complete(self, asks: Sequence[Ask[T]]) -> list[T | Unanswered]:
+        self._tally.asked(len(asks))
+        end = asyncio.get_running_loop().time() + self._part.limits.deadline
+        waiting = [self._answer(ask, end) for ask in asks]
+        return list(await asyncio.gather(*waiting))
+
+    async def _begin(self, asks: Sequence[Ask[Any]]) -> None:
+        end = asyncio.get_running_loop().time() + self._part.limits.deadline
+        for ask in asks:
+            key, body = self._keyed(ask)
+            if key not in self._asking and self._kept(key, ask) is None:
+                self._started(ask, key, body, end).add_done_callback(_heard)
+
+    async def _answer(self, ask: Ask[T], end: float) -> T | Unanswered:
+        key, body = self._keyed(ask)
+        kept = self._kept(key, ask)
+        if kept is not None:
+            self._tally.hit()
+            return kept
+        shared = key in self._asking
+        under_way = self._asking[key] if shared else self._started(ask, key, body, end)
+        # shielded: several may wait for it, and it goes on when one of them leaves
+        answer: T | Unanswered = await asyncio.shield(under_way)
+        if isinstance(answer, Unanswered):
+            self._tally.unanswered(answer.cause)
+        elif shared:
+            self._tally.hit()
+        return answer
+
+    def _keyed(self, ask: Ask[Any]) -> tuple[str, bytes]:
+        """The key of its content, and the body to send."""
+        body = encoded(self._request(ask))
+        return hashlib.sha256(ask.about.encode() + b"\0" + body).hexdigest(), body
+
+    def _started(self, ask: Ask[T], key: str, body: bytes, end: float) -> asyncio.Task[T | Unanswered]:
+        task = self._asking[key] = asyncio.create_task(self._ask(ask, key, body, end))
+        task.add_done_callback(lambda _: self._asking.pop(key, None))
+        return task
+
+    def _kept(self, key: str, ask: Ask[T]) -> T | None:
+        value = self._cache.get(key)
+        try:
+            return None if value is None else ask.read(str(value.get("text")))
+        except Unreadable:  # kept by a version that read it otherwise
+            return None
+
+    async def _ask(self, ask: Ask[T], key: str, body: bytes, end: float) -> T | Unanswered:
+        """All attempts of one question. end: in seconds of the loop's clock."""
+        order = ranked(self._endpoints, ask.affinity)
+        cause = DEADLINE
+        try:
+            async with asyncio.timeout_at(end):
+                for attempt in range(self._part.limits.attempts):
+                    if attempt:
+                        await asyncio.sleep(self._backoff(attempt))
+                    try:
+                        return await self._attempt(order, ask, key, body, end, retry=attempt > 0)
+                    except Failed as failed:
+                        cause = failed.cause
+                        if not failed.again:
+                            break
+        except TimeoutError:
+            pass  # with the cause of the last attempt, if there was one
+        return Unanswered(cause)
+
+    async def _attempt(
+        self, order: Sequence[Endpoint], ask: Ask[T], key: str, body: bytes, end: float, *, retry: bool
+    ) -> T:
+        """One request, to the first endpoint that is well when its turn comes. Raises Failed, also for a
+        reply that cannot be read."""
+        while True:
+            endpoint = _first(order)
+            async with endpoint.slots.slot():
+                if _first(order) is not endpoint:  # it went down while this waited for its turn
+                    continue
+                wait = endpoint.closed_until - time.monotonic()
+                if asyncio.get_running_loop().time() + wait > end:
+                    raise Failed(TOO_LONG, again=False)
+                await asyncio.sleep(wait)
+                return await self._paid(endpoint, ask, key, body, retry=retry)
+
+    async def _paid(self, endpoint: Endpoint, ask: Ask[T], key: str, body: bytes, *, retry: bool) -> T:
+        most = self._budget.estimate(len(body), self._longest)
+        if not self._budget.reserve(most):
+            raise Failed(OVER_BUDGET, again=False)
+        began = time.monotonic()
+        cost, kept = most, None  # what breaks off without a word is taken to have cost the most
+        try:
+            if not endpoint.loopback:
+                self._egress.record(endpoint.url, body)
+            reply = await endpoint.send(body)
+            cost = self._cost(reply, most)
+            answer = _read(reply, ask.read)
+            kept = {
+                "text": reply.text,
+                "input_tokens": cost.input_tokens,
+                "output_tokens": cost.output_tokens,
+            }
+            return answer
+        except Failed as failed:
+            if not failed.billed:
+                cost = Spent()
+            self._tell(endpoint, failed)
+            raise
+        finally:
+            self._budget.settle(most)
+            self._cache.paid(cost, key if kept else None, kept)
+            self._tally.request(time.monotonic() - began, cost, retry=retry, answered=kept is not None)
+
+    def _request(self, ask: Ask[Any]) -> dict[str, Any]:
+        part = self._part.request
+        sampling = {"model": self._part.model, "temperature": part.temperature, "max_tokens": part.max_tokens}
+        merged = {**sampling, **ask.body, **part.extra}
+        return {name: value for name, value in merged.items() if value is not None}
+
+    @property
+    def _longest(self) -> int:
+        """Tokens that an answer may have; some servers know the limit by its newer name."""
+        said = self._part.request.extra.get("max_completion_tokens")
+        return said if isinstance(said, int) else self._part.request.max_tokens
+
+    def _cost(self, reply: Reply, most: Spent) -> Spent:
+        prompt = most.input_tokens if reply.input_tokens is None else reply.input_tokens
+        answer = most.output_tokens if reply.output_tokens is None else reply.output_tokens
+        return self._budget.cost(prompt, answer)
+
+    def _backoff(self, attempt: int) -> float:
+        """Seconds; jittered, so that what failed together does not come back together."""
+        wait = self._part.limits.backoff * math.pow(2.0, attempt - 1)
+        return min(wait, _LONGEST_BACKOFF) * self._rng.uniform(0.5, 1.0)
+
+    def _tell(self, endpoint: Endpoint, failed: Failed) -> None:
+        if (endpoint.url, failed.cause) not in self._told:
+            self._told.add((endpoint.url, failed.cause))
+            log.warning("%s: %s%s", endpoint.url, failed.cause, f": {failed.detail}" if failed.detail else "")
+
+
+def _first(order: Sequence[Endpoint]) -> Endpoint:
+    """That is well; without any, the one to wait for."""
+    return next((e for e in order if e.is_well()), order[0])
+
+
+def _read(reply: Reply, read: Callable[[str], T]) -> T:
+    """The answer in a reply. Raises Failed: another attempt may be readable."""
+    if cut := _CUT.get(reply.finish or ""):
+        raise Failed(cut, f"finish_reason {reply.finish}", again=True, billed=True)
+    if not reply.text.strip():
+        raise Failed("empty reply", f"finish_reason {reply.finish}", again=True, billed=True)
+    try:
+        return read(reply.text)
+    except Unreadable as error:
+        raise Failed(str(error), again=True, billed=True) from error
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Whoever asks the question again meets the error himself."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _forever(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
