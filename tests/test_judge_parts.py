@@ -1,0 +1,118 @@
+"""Recipe -> judges: people, ensembles, gates, the second judge, and the parts of a reward for GDPO."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attempts import rollout
+from fivestones.build import Job, sample_rows
+from fivestones.errors import UsageError
+from fivestones.evaluate.identity import judge_digest
+from fivestones.recipe import TrainPart
+from fivestones.recipe_load import load_recipe
+from fivestones.score.people import HumanVerdict, Item, Review
+from fivestones.score.people.reviews import append_reviews
+from fivestones.train.samples import to_samples
+from fivestones.types import Group, Score, Task
+
+PAIR = [{"kind": "facts"}, {"kind": "own_parts:Half"}]  # the second finds everything half right
+
+
+def job(**overrides: Any) -> Job:
+    recipe = load_recipe("soap", "smoke", overrides)
+    return Job(recipe, sample_rows(recipe, 2))
+
+
+def first(made: Job) -> tuple[Task, dict[str, str]]:
+    task = made.tasks("train")[0]
+    return task, dict(task.reference["output"])
+
+
+def scored(made: Job, task: Task, note: dict[str, str]) -> Score:
+    return made.scorer(task, [rollout(task, json.dumps(note))])[0]
+
+
+@pytest.mark.parametrize(
+    ("judge", "reward"),
+    [
+        ({"kind": "ensemble", "members": PAIR}, 4.0),
+        ({"kind": "ensemble", "rule": "minimum", "members": PAIR}, 3.0),
+        ({"kind": "ensemble", "rule": "vote", "members": [*PAIR, *PAIR], "threshold": 0.6}, 1.0),
+        ({"kind": "gate", "members": PAIR}, 3.0),
+    ],
+)
+def test_several_judges(judge: dict[str, Any], reward: float) -> None:
+    made = job(judge=judge)
+    task, note = first(made)
+    assert scored(made, task, note).reward == pytest.approx(reward, abs=0.15)
+
+
+def test_people(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.jsonl"
+    made = job(judge={"kind": "people", "labels": str(labels)})
+    task, note = first(made)
+    before = judge_digest(made.recipe)
+    assert scored(made, task, note).unscored == dict.fromkeys("SOAP", "no label")
+    item = Item(task_id=task.id, source="x", output=note, criteria=tuple("SOAP"))
+    said = {c: HumanVerdict(c != "P", "because") for c in "SOAP"}
+    append_reviews(labels, [Review(item=item, rater="ann", labels=said)])
+    assert scored(Job(made.recipe, made.rows), task, note).reward == 4.0
+    assert judge_digest(made.recipe) != before  # what was scored without them is scored anew
+
+
+def test_people_and_who_judges_the_rest(tmp_path: Path) -> None:
+    labels = str(tmp_path / "labels.jsonl")
+    made = job(judge={"kind": "people", "labels": labels, "members": PAIR[1:]})
+    assert scored(made, *first(made)).reward == 3.0
+
+
+def test_labels_lie_beside_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    inside = "{kind: ensemble, members: [{kind: facts}, {kind: people, labels: a.jsonl}]}"
+    path.write_text(
+        f"name: job\nsynth: {{}}\njudge: {inside}\nwatch: {{judge: {{kind: people, labels: b.jsonl}}}}\n"
+    )
+    recipe = load_recipe(path)
+    assert recipe.judge.members[1].labels == tmp_path / "a.jsonl"
+    assert recipe.watch is not None and recipe.watch.judge.labels == tmp_path / "b.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("judge", "told"),
+    [
+        ({"kind": "ensemble", "members": PAIR[:1]}, "judge.kind ensemble has 1 members; allowed: 2 to 99"),
+        ({"kind": "gate", "members": [*PAIR, *PAIR]}, "judge.kind gate has 4 members; allowed: 2"),
+        ({"kind": "facts", "members": PAIR}, "judge.kind facts has 2 members; allowed: 0"),
+        ({"kind": "people"}, "judge.labels goes with kind `people`"),
+        ({"kind": "facts", "labels": "x"}, "judge.labels goes with kind `people`"),
+    ],
+)
+def test_impossible_judges(judge: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        load_recipe("soap", "smoke", {"judge": judge})
+
+
+def test_the_second_judge_scores_by_the_same_rubric() -> None:
+    made = job(watch={"judge": {"kind": "own_parts:Half"}})
+    task, note = first(made)
+    assert made.second_scorer is not None
+    good, bad = made.second_scorer(task, [rollout(task, json.dumps(note)), rollout(task, "no")])
+    assert good.reward == 3.0 and list(bad.failed) == ["json"]
+    assert scored(made, task, note).reward == pytest.approx(5.0, abs=0.15)  # the training judge is the other
+    assert job().second_scorer is None
+
+
+def test_gdpo_takes_the_points_of_the_rubric() -> None:
+    made = job()
+    task, note = first(made)
+    assert made.points.gates == 1.0 and made.points.criteria == dict.fromkeys("SOAP", 1.0)
+    notes = [note, {**note, "S": "none"}, {**note, "S": "none", "P": "none"}]
+    rollouts = tuple(rollout(task, text) for text in (*map(json.dumps, notes), "no JSON"))
+    group = Group(task=task, rollouts=rollouts, scores=tuple(made.scorer(task, rollouts)))
+    found = [s.advantages[0] for s in to_samples([group], TrainPart(scale="gdpo"), 100, made.points)]
+    assert found == sorted(found, reverse=True) and len(set(found)) == 4
+    assert sum(found) == pytest.approx(0.0, abs=1e-9)
