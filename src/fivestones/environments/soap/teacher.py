@@ -1,7 +1,7 @@
 """The clinical job's teacher: what it is told of a scenario, and how its replies become texts of a row.
 
-What a text must hold is decided elsewhere and handed in: `faults` reads a dialogue against the facts,
-`note_faults` a note.
+What a text must hold is decided elsewhere and handed in: `find_faults` reads a dialogue against the facts,
+`read_note` a note.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from random import Random
@@ -21,7 +22,7 @@ import yaml
 from fivestones.environments.soap import teacher_brief as brief
 from fivestones.environments.soap.facts import facts_of
 from fivestones.environments.soap.generate import PlanItem, condition_of, generate
-from fivestones.environments.soap.knowledge import Knowledge
+from fivestones.environments.soap.knowledge import Entry, Knowledge
 from fivestones.environments.soap.realise import WORDS
 from fivestones.environments.soap.realise_styles import STYLES
 from fivestones.environments.soap.scenario import Length, Scenario, draw
@@ -34,11 +35,12 @@ _CODE = ("teacher.py", "teacher_brief.py", "teacher_dialogue.py")
 
 FindFaults = Callable[[Sequence[Fact], str, Sequence[str]], Sequence[str]]
 """(facts, dialogue, concepts that may be named without being facts) -> "cause: what"."""
-NoteFaults = Callable[[Sequence[Fact], str], tuple[Mapping[str, str] | None, Sequence[str]]]
-"""(facts, reply) -> the four sections and no fault, or None and faults."""
+ReadNote = Callable[[Sequence[Fact], str, str], tuple[Mapping[str, str] | None, Sequence[str]]]
+"""(facts, reply, text that a note may quote beside them) -> the four sections and no fault, or None and
+faults."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Prompts:
     system: str
     styles: Mapping[str, str]
@@ -46,7 +48,7 @@ class Prompts:
     note: str
     again: str
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of the words, and of the code that fills them in."""
         folder = files("fivestones.environments.soap")
@@ -116,8 +118,16 @@ class Draft:
     @property
     def allowed(self) -> tuple[str, ...]:
         """Concepts that may be named although they are no facts."""
-        tests = [item.test.key for item in self.scenario.items if item.test]
-        return (*tests, *(item.entry.key for item in self.scenario.distractors))
+        return (*(t.key for t in self._tests), *(item.entry.key for item in self.scenario.distractors))
+
+    @property
+    def context(self) -> str:
+        """What a note may say beside the facts: who the patient is, which test showed a finding."""
+        return " ".join([brief.patient(self.scenario), *(f"{test.forms[0]}." for test in self._tests)])
+
+    @property
+    def _tests(self) -> list[Entry]:
+        return [item.test for item in self.scenario.items if item.test]
 
 
 @dataclass(frozen=True)
@@ -140,12 +150,12 @@ class Dialogue:
     """Implements data.teacher.Piece."""
 
     prompts: Prompts
-    faults: FindFaults
+    find_faults: FindFaults
     column: str = field(default="dialogue", init=False)
-    digest: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", self.prompts.digest)
+    @property
+    def digest(self) -> str:
+        return self.prompts.digest
 
     def body(self, draft: Draft, faults: Sequence[str]) -> Mapping[str, Any]:
         low, high = WORDS[draft.scenario.length]
@@ -167,7 +177,7 @@ class Dialogue:
         dialogue, wrong = read_dialogue(text, draft.labels, draft.scenario.length)
         if dialogue is None:
             return None, wrong
-        found = self.faults(draft.facts, dialogue, draft.allowed)
+        found = self.find_faults(draft.facts, dialogue, draft.allowed)
         return (None, found) if found else (dialogue, ())
 
 
@@ -176,13 +186,13 @@ class Note:
     """Implements data.teacher.Piece."""
 
     prompts: Prompts
-    faults: NoteFaults
+    read_note: ReadNote
     form: Literal["schema", "json", "text"] = "schema"  # how the server is held to the keys
     column: str = field(default="note", init=False)
-    digest: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", self.prompts.digest)
+    @property
+    def digest(self) -> str:
+        return self.prompts.digest
 
     def body(self, draft: Draft, faults: Sequence[str]) -> Mapping[str, Any]:
         text = Template(self.prompts.note).substitute(
@@ -197,7 +207,7 @@ class Note:
         return body
 
     def read(self, draft: Draft, text: str) -> tuple[str | None, Sequence[str]]:
-        note, found = self.faults(draft.facts, text)
+        note, found = self.read_note(draft.facts, text, draft.context)
         return (None, found) if note is None else (json.dumps(dict(note), ensure_ascii=False), ())
 
 

@@ -9,6 +9,7 @@ from fivestones.environments.soap.knowledge import Entry
 from fivestones.environments.soap.scenario import SECTIONS, Item, Role, Scenario
 from fivestones.environments.soap.speech import plural
 
+_COUNTED = ("units", "puffs", "drops", "sprays")
 _WORDINGS = 5  # of a concept that are shown
 _LEAD: dict[Role, str] = {
     "symptom": "the patient has",
@@ -72,13 +73,19 @@ def _line(item: Item, *, spoken: bool) -> str:
 
 def _names(entry: Entry, *, spoken: bool) -> str:
     forms = (*entry.forms, *entry.say) if spoken else entry.forms
-    return " or ".join(f'"{form}"' for form in forms[:_WORDINGS])
+    return _quoted(list(dict.fromkeys(forms))[:_WORDINGS])
+
+
+def _quoted(forms: Sequence[str]) -> str:
+    return " or ".join(f'"{form}"' for form in forms)
 
 
 def _attributes(item: Item) -> str:
     out = []
     if item.value:
-        out.append(f"{item.value}{'' if item.unit in (None, '%') else ' '}{item.unit or ''}")
+        unit = item.unit or ""
+        counted = unit[:-1] if item.value == "1" and unit in _COUNTED else unit
+        out.append(f"{item.value}{'' if unit in ('', '%') else ' '}{counted}")
     if item.site:
         out.append(f"in the {item.side + ' ' if item.side else ''}{item.site.forms[0]}")
     elif item.side:
@@ -86,7 +93,7 @@ def _attributes(item: Item) -> str:
     if item.time:
         out.append(_time(item))
     if item.severity:
-        out.append(f"{_listed(SEVERITY_FORMS[item.severity])}")
+        out.append(f"of severity {_quoted(SEVERITY_FORMS[item.severity][:3])}")
     return f"; {'; '.join(out)}" if out else ""
 
 
@@ -96,7 +103,3 @@ def _time(item: Item) -> str:
         return time
     number, noun = time.split(" ", 1)
     return f"{'in' if item.role == 'followup' else 'for'} {number} {plural(noun, number)}"
-
-
-def _listed(forms: Sequence[str]) -> str:
-    return "of severity " + " or ".join(f'"{form}"' for form in forms[:3])
