@@ -44,6 +44,7 @@ def _evaluated(shared: Shared, contestant: Contestant, dataset: Dataset, scorer:
 
 def _contestant(shared: Shared, name: str, folder: Path, digest: str) -> Contestant:
     part = shared.recipe.model
+    shared.forget()
     model = load(folder).model
     device = device_of(part)
     model.to(device)

@@ -18,7 +18,7 @@ import torch
 from fivestones.build import Job
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
-from fivestones.models.allocator import keep_memory
+from fivestones.models.allocator import keep_memory, release_memory
 from fivestones.models.load import context_length, end_tokens, load_tokenizer, model_folder, read_config
 from fivestones.protocols import Progress
 from fivestones.rollout.chat import Chat
@@ -71,9 +71,14 @@ class Shared:
     def sampler(self, model: Any, slots: int, chat: Chat) -> NativeSampler:
         return NativeSampler(model, self.tokenizer, chat.ends, slots=slots, context=self.context)
 
+    def forget(self) -> None:
+        """Give back the memory of models of earlier stages, which are large and full of cycles (hooks)."""
+        gc.collect()
+        release_memory(0.0)
+
     def policy(self, folder: Path) -> TorchPolicy:
         recipe = self.recipe
-        gc.collect()  # a policy of an earlier stage is full of cycles (hooks), and large
+        self.forget()
         constant = recipe.train.tasks_per_step * recipe.rollout.group_size * self.most_tokens
         return TorchPolicy.from_folder(
             folder,
