@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 CORE = ("duckdb", "jinja2", "jsonschema", "numpy", "pydantic", "pyyaml", "rich", "typer")
-TRAIN = ("gguf", "peft", "safetensors", "torch", "transformers")
+TRAIN = ("gguf", "llguidance", "peft", "safetensors", "torch", "transformers")
 PYTHONS = ((3, 11), (3, 12))
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # of /proc/cpuinfo
 LOW_DISK = 1 << 30  # bytes that stay free beside the run

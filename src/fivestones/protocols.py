@@ -41,9 +41,14 @@ class Sampler(Protocol):
     """Turns token prompts into completions. Equal neighbouring prompts are computed once."""
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], generation: Generation, seeds: Sequence[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        generation: Generation,
+        seeds: Sequence[int],
+        ended: Callable[[int, Completion], None] | None = None,
     ) -> list[Completion]:
-        """One completion a prompt, in order. A completion depends on its own prompt and seed only."""
+        """One completion a prompt, in order. A completion depends on its own prompt and seed only. `ended`
+        hears of each (its place, the completion) when it has ended, while others are still under way."""
         ...
 
     def sync(self, weights: Any, version: int) -> None: ...

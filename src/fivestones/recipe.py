@@ -129,6 +129,7 @@ class WarmupPart(Part):
     references: Natural = 48  # rows of train whose reference output may be imitated
     passes: Positive = 4
     target: Fraction = 0.6  # gate rate at which self warm-up stops
+    constrained: bool = True  # self warm-up samples only what keeps to the JSON Schema of the output
     batch: Positive = 8  # sequences an update
     lr: Rate = 1e-4
 

@@ -48,6 +48,7 @@ class Generation:
     temperature: float = 1.0  # 0 = greedy
     stop: tuple[str, ...] = ()  # stop strings beside the model's own end tokens
     template: Mapping[str, Any] = field(default_factory=dict)  # extra chat-template arguments
+    schema: str | None = None  # JSON Schema that each token must keep to; never while learning by reward
 
     @property
     def digest(self) -> str:

@@ -38,12 +38,10 @@ class Model:
     say: str = "fine"
     asked: list[str] = field(default_factory=list)
 
-    def roll(self, tasks: Sequence[Task], on_done: Callable[[int], None]) -> list[Rollout]:
+    def roll(self, tasks: Sequence[Task], ended: Callable[[int, Rollout], None]) -> None:
         self.asked += [t.id for t in tasks]
-        for n in range(len(tasks)):
-            on_done(n + 1)
-        return [
-            Rollout(
+        for place, t in enumerate(tasks):
+            rollout = Rollout(
                 task_id=t.id,
                 messages=(*t.prompt, Message("assistant", self.say)),
                 prompt_ids=ids(t),
@@ -53,8 +51,7 @@ class Model:
                 finish="stop",
                 policy_version=0,
             )
-            for t in tasks
-        ]
+            ended(place, rollout)
 
 
 def ids(task: Task) -> tuple[int, ...]:

@@ -235,12 +235,14 @@ def test_a_prompt_past_the_context_is_an_error() -> None:
         run(sampler, prompts([8]), 1, max_tokens=10)
 
 
-def test_progress_and_modes() -> None:
-    told: list[int] = []
+def test_each_completion_is_told_of_when_it_has_ended() -> None:
+    told: dict[int, Completion] = {}
     m = model().train()
-    sampler = sampler_of(m, on_done=told.append, slots=4)
-    run(sampler, prompts([3, 5, 8]), 2, max_tokens=4)
-    assert told == sorted(told) and told[-1] == 6
+    sampler = sampler_of(m, slots=4)
+    flat = [p for p in prompts([3, 5, 8]) for _ in range(2)]
+    done = sampler.generate(flat, Generation(max_tokens=4), list(range(6)), told.__setitem__)
+    assert [told[i] for i in range(6)] == done
+    assert set(list(told)[:4]) == {0, 1, 2, 3}  # the third prompt waited for a lane
     assert m.training
     sampler.sync(m, 5)
     assert sampler.version == 5

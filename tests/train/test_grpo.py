@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,11 @@ class FakeSampler:
         self.synced: list[tuple[Any, int]] = []
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], generation: Generation, seeds: Sequence[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        generation: Generation,
+        seeds: Sequence[int],
+        ended: Callable[[int, Completion], None] | None = None,
     ) -> list[Completion]:
         raise AssertionError("the collector is scripted")
 

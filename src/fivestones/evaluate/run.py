@@ -12,8 +12,8 @@ from typing import Any
 from fivestones.evaluate.identity import record_key
 from fivestones.evaluate.records import EvalRecord, append_records, read_records
 from fivestones.protocols import Progress, Scorer
-from fivestones.rollout.collect import rising
-from fivestones.types import Generation, Rollout, Task
+from fivestones.score.overlap import Scoring
+from fivestones.types import Generation, Group, Rollout, Task
 
 CHUNK = 128  # tasks between two writes: what a kill can cost
 
@@ -37,8 +37,8 @@ class Contestant:
     model: str  # digest of its folder
     generation: Generation
     prompt_ids: Callable[[Task], tuple[int, ...]]
-    roll: Callable[[Sequence[Task], Callable[[int], None]], Sequence[Rollout]]
-    """(tasks, on_done) -> a greedy rollout of each, in order; calls on_done(finished so far)."""
+    roll: Callable[[Sequence[Task], Callable[[int, Rollout], None]], None]
+    """(tasks, ended): makes a greedy rollout of each task and calls ended(place of the task, rollout)."""
 
 
 def evaluate_contestant(
@@ -78,12 +78,10 @@ def evaluate_contestant(
     for start in range(0, len(missing), CHUNK):
         chunk = missing[start : start + CHUNK]
         began = time.monotonic()
-        rollouts = contestant.roll(chunk, rising(partial(_tell, progress, done, len(tasks), label)))
-        seconds = (time.monotonic() - began) / len(chunk)
-        records = [
-            _record(name, dataset, task, rollout, keys[task.id], seconds)
-            for task, rollout in zip(chunk, rollouts, strict=True)
-        ]
+        with Scoring(dataset.scorer, chunk, 1, partial(_tell, progress, done, len(tasks), label)) as scoring:
+            contestant.roll(chunk, scoring)
+            seconds = (time.monotonic() - began) / len(chunk)
+            records = [_record(name, dataset, g, keys[g.task.id], seconds) for g in scoring.groups()]
         append_records(path, records)
         have |= {record.task_id: record for record in records}
         done += len(chunk)
@@ -91,14 +89,12 @@ def evaluate_contestant(
     return [have[task.id] for task in tasks]
 
 
-def _tell(progress: Progress, before: int, total: int, label: str, finished: int) -> None:
-    progress(before + finished, total, label)
+def _tell(progress: Progress, before: int, total: int, label: str, ended: int) -> None:
+    progress(before + ended, total, label)
 
 
-def _record(
-    name: str, dataset: Dataset, task: Task, rollout: Rollout, key: str, seconds: float
-) -> EvalRecord:
-    score = dataset.scorer(task, [rollout])[0]
+def _record(name: str, dataset: Dataset, group: Group, key: str, seconds: float) -> EvalRecord:
+    task, (rollout,), (score,) = group.task, group.rollouts, group.scores
     return EvalRecord(
         task_id=task.id,
         contestant=name,

@@ -21,10 +21,10 @@ def keep_memory() -> bool:
     return libc is not None and all([libc.mallopt(key, value) == 1 for key, value in settings])
 
 
-def release_memory(share: float = 0.2) -> None:
+def release_memory(share: float = 0.3) -> None:
     """Give free pages back when the process holds more than `share` of the machine's memory. Called between
     steps: kept for ever, blocks of many sizes would leave ever more holes; given back each time, every step
-    faults them in anew (5 to 7% of its time)."""
+    faults them in anew (5 to 15% of its time)."""
     libc, total = _glibc(), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if libc is not None and process_memory() > share * total:
         libc.malloc_trim(0)

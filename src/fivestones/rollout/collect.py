@@ -79,9 +79,11 @@ def collect(
     max_turns: int = 1,
     context: int = 1 << 30,
     version: int = 0,
-) -> list[tuple[Task, tuple[Rollout, ...]]]:
+    ended: Callable[[int, Rollout], None] | None = None,
+) -> list[Rollout]:
     """`group_size` rollouts of each task, in order. seed_of(task, member, turn) is a rollout's random
-    stream; where a task comes twice, its members are counted on.
+    stream; where a task comes twice, its members are counted on. `ended` hears of each rollout (its place,
+    the rollout) when it has ended, while others are still under way.
 
     An episode ends when nothing replies, after `max_turns` turns (finish `turns`), or when another turn of
     `generation.max_tokens` would not fit `context` tokens (finish `length`). Its last message is always the
@@ -94,44 +96,30 @@ def collect(
         for member in range(seen[task.id], seen[task.id] + group_size):
             rows.append(_Open(task, member, prompt, list(task.prompt)))
         seen[task.id] += group_size
-    active = rows
+    done: dict[int, Rollout] = {}
+    active = list(range(len(rows)))
     for turn in range(max_turns):
-        done = sampler.generate(
-            [row.chat_ids for row in active],
-            generation,
-            [seed_of(row.task, row.member, turn) for row in active],
-        )
-        still = []
-        for row, completion in zip(active, done, strict=True):
+
+        def said(place: int, completion: Completion, turn: int = turn, active: list[int] = active) -> None:
+            row = rows[active[place]]
             row.said(completion)
             replies = env.reply(row.task, row.messages) if completion.finish == "stop" else ()
-            if not replies:
-                continue
-            if turn + 1 == max_turns:
+            if replies and turn + 1 == max_turns:
                 row.finish = "turns"
-                continue
-            ids = chat.reply_ids(row.messages, replies, ended=completion.token_ids[-1] in chat.ends)
-            if len(row.chat_ids) + len(ids) + generation.max_tokens > context:
+            elif replies:
+                ids = chat.reply_ids(row.messages, replies, ended=completion.token_ids[-1] in chat.ends)
+                if len(row.chat_ids) + len(ids) + generation.max_tokens <= context:
+                    row.heard(replies, ids)
+                    return
                 row.finish = "length"
-                continue
-            row.heard(replies, ids)
-            still.append(row)
-        active = still
+            done[active[place]] = row.rollout(version)
+            if ended:
+                ended(active[place], done[active[place]])
+
+        asked = [rows[i] for i in active]
+        seeds = [seed_of(row.task, row.member, turn) for row in asked]
+        sampler.generate([row.chat_ids for row in asked], generation, seeds, said)
+        active = [i for i in active if i not in done]
         if not active:
             break
-    rollouts = [row.rollout(version) for row in rows]
-    return [(task, tuple(rollouts[i * group_size : (i + 1) * group_size])) for i, task in enumerate(tasks)]
-
-
-def rising(tell: Callable[[int], None]) -> Callable[[int], None]:
-    """For a sampler's `on_done`: passes on only counts above all before, because each later turn of the same
-    episodes counts anew."""
-    most = 0
-
-    def told(done: int) -> None:
-        nonlocal most
-        if done > most:
-            most = done
-            tell(done)
-
-    return told
+    return [done[i] for i in range(len(rows))]

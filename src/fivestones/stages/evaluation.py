@@ -44,6 +44,7 @@ def _evaluated(shared: Shared, contestant: Contestant, dataset: Dataset, scorer:
 
 def _contestant(shared: Shared, name: str, folder: Path, digest: str) -> Contestant:
     part = shared.recipe.model
+    shared.forget()
     model = load(folder).model
     device = device_of(part)
     model.to(device)
@@ -56,8 +57,7 @@ def _contestant(shared: Shared, name: str, folder: Path, digest: str) -> Contest
     def asked(task: Task) -> Task:
         return replace(task, prompt=with_examples(task.prompt, shown))
 
-    def roll(tasks: Sequence[Task], on_done: Callable[[int], None]) -> list[Rollout]:
-        sampler.on_done = on_done
-        return shared.answers([asked(task) for task in tasks], sampler, chat)
+    def roll(tasks: Sequence[Task], ended: Callable[[int, Rollout], None]) -> None:
+        shared.answer([asked(task) for task in tasks], sampler, chat, ended)
 
     return Contestant(name, digest, shared.job.greedy, lambda task: chat.prompt_ids(asked(task).prompt), roll)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fivestones.rollout.collect import rising
 from fivestones.runlog import read_jsonl
 from fivestones.stages.interrupt import WholeSteps
 from fivestones.stages.shared import Shared
@@ -42,12 +41,13 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
 
     def roll(batch: Sequence[Task], step: int) -> list[Group]:
         count = len(batch) * recipe.rollout.group_size
-        of = f"of {count} rollouts"
-        sampler.on_done = rising(
-            lambda done: shared.progress(step, recipe.train.steps, f"train: step {step + 1}, {done} {of}")
-        )
+
+        def tell(ended: int) -> None:
+            shared.progress(step, recipe.train.steps, f"train: step {step + 1}, {ended} of {count} rollouts")
+
         with whole.between():
-            groups, spent = shared.rollouts(batch, sampler, chat, f"step-{step}", recipe.rollout.group_size)
+            size = recipe.rollout.group_size
+            groups, spent = shared.rollouts(batch, sampler, chat, f"step-{step}", size, tell)
             breaker.check(groups)
         for part, s in spent.items():
             seconds[part] = seconds.get(part, 0.0) + s

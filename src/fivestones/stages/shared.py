@@ -7,7 +7,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,14 @@ import torch
 from fivestones.build import Job
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
-from fivestones.models.allocator import keep_memory
+from fivestones.models.allocator import keep_memory, release_memory
 from fivestones.models.load import context_length, end_tokens, load_tokenizer, model_folder, read_config
 from fivestones.protocols import Progress
 from fivestones.rollout.chat import Chat
 from fivestones.rollout.collect import collect
 from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.runlog import RunDir
+from fivestones.score.overlap import Scoring
 from fivestones.train.policy import TorchPolicy
 from fivestones.train.schedule import stream
 from fivestones.train.warmup import demonstration
@@ -70,9 +71,14 @@ class Shared:
     def sampler(self, model: Any, slots: int, chat: Chat) -> NativeSampler:
         return NativeSampler(model, self.tokenizer, chat.ends, slots=slots, context=self.context)
 
+    def forget(self) -> None:
+        """Give back the memory of models of earlier stages, which are large and full of cycles (hooks)."""
+        gc.collect()
+        release_memory(0.0)
+
     def policy(self, folder: Path) -> TorchPolicy:
         recipe = self.recipe
-        gc.collect()  # a policy of an earlier stage is full of cycles (hooks), and large
+        self.forget()
         constant = recipe.train.tasks_per_step * recipe.rollout.group_size * self.most_tokens
         return TorchPolicy.from_folder(
             folder,
@@ -161,23 +167,36 @@ class Shared:
     # rollouts
 
     def rollouts(
-        self, tasks: Sequence[Task], sampler: NativeSampler, chat: Chat, label: str, group_size: int
+        self,
+        tasks: Sequence[Task],
+        sampler: NativeSampler,
+        chat: Chat,
+        label: str,
+        group_size: int,
+        tell: Callable[[int], None] = lambda ended: None,
+        schema: str | None = None,
     ) -> tuple[list[Group], Mapping[str, float]]:
-        """Rolled out and scored groups, and the seconds of both parts. label: names the random streams."""
+        """Rolled out and scored groups, and the seconds of rollouts and of scoring that went on after them.
+        label: names the random streams; tell: hears how many rollouts have ended; schema: JSON Schema that
+        they keep to."""
         began = time.monotonic()
-        generation = replace(self.job.generation, temperature=self.recipe.rollout.temperature)
-        rolled = self._collect(tasks, sampler, chat, generation, label, group_size)
-        middle = time.monotonic()
-        groups = [
-            Group(task=task, rollouts=rollouts, scores=tuple(self.job.scorer(task, rollouts)))
-            for task, rollouts in rolled
-        ]
+        temperature = self.recipe.rollout.temperature
+        generation = replace(self.job.generation, temperature=temperature, schema=schema)
+        with Scoring(self.job.scorer, tasks, group_size, tell) as scoring:
+            self._collect(tasks, sampler, chat, generation, label, group_size, scoring)
+            middle = time.monotonic()
+            groups = scoring.groups()
         return groups, {"rollout": middle - began, "score": time.monotonic() - middle}
 
-    def answers(self, tasks: Sequence[Task], sampler: NativeSampler, chat: Chat) -> list[Rollout]:
-        """One greedy rollout of each task, in order: what evaluation scores."""
-        rolled = self._collect(tasks, sampler, chat, self.job.greedy, "greedy", 1)
-        return [rollout for _, (rollout,) in rolled]
+    def answer(
+        self,
+        tasks: Sequence[Task],
+        sampler: NativeSampler,
+        chat: Chat,
+        ended: Callable[[int, Rollout], None],
+    ) -> None:
+        """One greedy rollout of each task: what evaluation scores."""
+        self._collect(tasks, sampler, chat, self.job.greedy, "greedy", 1, ended)
 
     def _collect(
         self,
@@ -187,8 +206,9 @@ class Shared:
         generation: Generation,
         label: str,
         group_size: int,
-    ) -> list[tuple[Task, tuple[Rollout, ...]]]:
-        return collect(
+        ended: Callable[[int, Rollout], None],
+    ) -> None:
+        collect(
             self.job.environment,
             tasks,
             sampler,
@@ -199,6 +219,7 @@ class Shared:
             max_turns=self.recipe.environment.max_turns,
             context=self.context,
             version=sampler.version,
+            ended=ended,
         )
 
     # phases

@@ -85,8 +85,8 @@ def _imitated(shared: Shared, policy: TorchPolicy, phase: str, passes: int) -> P
 
 
 def _self_taught(shared: Shared, policy: TorchPolicy) -> Path:
-    """Rounds of best-of-n from prompts with examples, where there are any and they fit; the winners are
-    imitated without them."""
+    """Rounds of best-of-n from prompts with examples, where there are any and they fit, within the output's
+    JSON Schema; the winners are imitated without either."""
     run, recipe, part = shared.run, shared.recipe, shared.recipe.warmup
     chat, tasks = shared.chat(policy.model), shared.train_tasks
     examples = shared.examples(tasks) if shared.references(tasks) else []
@@ -103,7 +103,12 @@ def _self_taught(shared: Shared, policy: TorchPolicy) -> Path:
     for round_ in range(first, part.passes):
         batch = tasks_at(tasks, max(part.references, PROBE_TASKS), recipe.seed, round_, 0)
         groups, seconds = shared.rollouts(
-            [scaffolded(t) for t in batch], sampler, chat, f"self-{round_}", recipe.rollout.group_size
+            [scaffolded(t) for t in batch],
+            sampler,
+            chat,
+            f"self-{round_}",
+            recipe.rollout.group_size,
+            schema=shared.job.output_schema if part.constrained else None,
         )
         best = winners(groups)
         plain = {t.id: chat.prompt_ids(t.prompt) for t in batch}

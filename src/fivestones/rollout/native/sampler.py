@@ -21,10 +21,11 @@ from fivestones.errors import DataError
 from fivestones.models.allocator import release_memory
 from fivestones.models.attention import PackedLayout
 from fivestones.rollout.native.caches import KeyValues, LaneCaches, TailLayout
+from fivestones.rollout.native.grammar import Grammar
 from fivestones.rollout.native.packed import packed_linears
 from fivestones.types import Completion, Finish, Generation
 
-PREFILL_TOKENS = 2048  # tokens of one prefill row
+PREFILL_TOKENS = 4096  # tokens of one prefill row
 
 
 @dataclass
@@ -35,17 +36,15 @@ class _Member:
     uniforms: np.ndarray[Any, Any]  # [max_tokens]
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    state: Any = None  # of the grammar, when there is one
     finish: Finish | None = None
+    ended: bool = False  # and told so
 
 
 @dataclass
 class _Group:
     prompt: tuple[int, ...]
     members: list[_Member]
-
-    @property
-    def open(self) -> bool:
-        return any(m.finish is None for m in self.members)
 
 
 class NativeSampler:
@@ -57,14 +56,13 @@ class NativeSampler:
         *,
         slots: int = 32,
         context: int = 1 << 30,
-        on_done: Callable[[int], None] | None = None,
     ) -> None:
-        """model: prepared by `models.attention.install`; slots: rows decoded at once; on_done: finished so
-        far."""
+        """model: prepared by `models.attention.install`; slots: rows decoded at once."""
         self.model, self.tokenizer, self.slots, self.context = model, tokenizer, slots, context
         self.ends = frozenset(ends)
-        self.on_done = on_done
         self.version = 0
+        self._grammars: dict[str, Grammar] = {}
+        self._grammar: Grammar | None = None  # of the call under way
 
     def sync(self, weights: Any, version: int) -> None:
         """In-process: the weights are the policy's own."""
@@ -72,21 +70,32 @@ class NativeSampler:
 
     @torch.inference_mode()
     def generate(
-        self, prompts: Sequence[Sequence[int]], generation: Generation, seeds: Sequence[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        generation: Generation,
+        seeds: Sequence[int],
+        ended: Callable[[int, Completion], None] | None = None,
     ) -> list[Completion]:
         groups = self._groups(prompts, generation, seeds)
         if not groups:
             return []
+        self._follow(groups, generation.schema)
+        done: dict[int, Completion] = {}
+
+        def end(member: _Member) -> None:
+            done[member.index] = self._completion(member, generation)
+            if ended:
+                ended(member.index, done[member.index])
+
         was_training = self.model.training
         self.model.eval()
         try:
             with packed_linears(self.model, self.slots):
-                self._run(groups, generation)
+                self._run(groups, generation, end)
         finally:
             self.model.train(was_training)
             release_memory()
-        done = sorted((m for g in groups for m in g.members), key=lambda m: m.index)
-        return [self._completion(m, generation) for m in done]
+        return [done[i] for i in range(len(prompts))]
 
     def _groups(
         self, prompts: Sequence[Sequence[int]], generation: Generation, seeds: Sequence[int]
@@ -108,7 +117,15 @@ class NativeSampler:
             ]
         return groups
 
-    def _run(self, groups: list[_Group], generation: Generation) -> None:
+    def _follow(self, groups: Sequence[_Group], schema: str | None) -> None:
+        if schema is not None and schema not in self._grammars:
+            vocabulary = self.model.get_output_embeddings().weight.shape[0]
+            self._grammars[schema] = Grammar(schema, self.tokenizer, self.ends, vocabulary)
+        self._grammar = None if schema is None else self._grammars[schema]
+        for member in (m for g in groups for m in g.members):
+            member.state = self._grammar.start() if self._grammar else None
+
+    def _run(self, groups: list[_Group], generation: Generation, end: Callable[[_Member], None]) -> None:
         width = max(len(g.members) for g in groups)
         lanes = min(len(groups), max(1, self.slots // width))
         prefix_ids = _common_prefix([g.prompt for g in groups])
@@ -117,7 +134,6 @@ class NativeSampler:
         caches = LaneCaches(lanes, width, prefix, slots, generation.max_tokens)
         waiting = list(reversed(groups))
         running: list[_Group | None] = [None] * lanes
-        finished = 0
         while True:
             free = [i for i, g in enumerate(running) if g is None]
             # refill in batches: a prefill row of several prompts costs less than several rows
@@ -125,8 +141,7 @@ class NativeSampler:
                 fresh = {lane: waiting.pop() for lane in free[: len(waiting)]}
                 running = [fresh.get(i, g) for i, g in enumerate(running)]
                 self._prefill(fresh, caches, prefix, len(prefix_ids), generation)
-                # an answer may end with its first token
-                finished = self._retire(running, finished)
+                _retire(running, end)  # an answer may end with its first token
                 continue
             busy = [i for i, g in enumerate(running) if g is not None]
             if not busy and not waiting:
@@ -135,16 +150,7 @@ class NativeSampler:
                 caches.keep(busy)
                 running = [running[i] for i in busy]
             self._decode(running, caches, generation)
-            finished = self._retire(running, finished)
-
-    def _retire(self, running: list[_Group | None], finished: int) -> int:
-        for i, group in enumerate(running):
-            if group is not None and not group.open:
-                running[i] = None
-                finished += len(group.members)
-                if self.on_done:
-                    self.on_done(finished)
-        return finished
+            _retire(running, end)
 
     def _forward(self, ids: Tensor, positions: Tensor, layout: Any) -> Tensor:
         device = self.model.device
@@ -217,14 +223,18 @@ class NativeSampler:
         return logits
 
     def _sample(self, logits: Tensor, members: list[_Member], generation: Generation) -> None:
-        """logits [M, V]: draw a token for each member and record it with its log-prob."""
+        """logits [M, V]: draw a token for each member and record it with its log-prob, which is that of the
+        full softmax under a grammar too."""
         # divided in float32, as the trainer does
         scaled = logits if generation.temperature in (0, 1) else logits.float() / generation.temperature
         mass = scaled.softmax(-1, dtype=torch.float32)
+        if self._grammar:
+            forbidden = self._grammar.forbidden([m.state for m in members]).to(logits.device)
+            scaled = scaled.masked_fill(forbidden, float("-inf"))
         if generation.temperature == 0:
-            tokens = logits.argmax(-1, keepdim=True)
+            tokens = scaled.argmax(-1, keepdim=True)
         else:
-            upto = mass.cumsum(-1)
+            upto = (scaled.softmax(-1, dtype=torch.float32) if self._grammar else mass).cumsum(-1)
             drawn = [m.uniforms[len(m.token_ids)] for m in members]
             u = torch.tensor(drawn, dtype=torch.float32, device=logits.device)[:, None] * upto[:, -1:]
             # a uniform that float32 rounds to 1 falls to the last token with any mass
@@ -235,6 +245,8 @@ class NativeSampler:
         for member, token, logprob in zip(members, tokens.tolist(), logprobs.tolist(), strict=True):
             member.token_ids.append(token)
             member.logprobs.append(logprob)
+            if member.state:
+                member.state.consume_token(token)
             if token in self.ends or (generation.stop and self._stopped(member, generation.stop)):
                 member.finish = "stop"
             elif len(member.token_ids) == generation.max_tokens:
@@ -253,6 +265,19 @@ class NativeSampler:
         return Completion(
             text=text, token_ids=tuple(ids), logprobs=tuple(member.logprobs), finish=member.finish
         )
+
+
+def _retire(running: list[_Group | None], end: Callable[[_Member], None]) -> None:
+    """Tell of members that have just finished; free the lanes of groups without an open one."""
+    for i, group in enumerate(running):
+        if group is None:
+            continue
+        for member in group.members:
+            if member.finish is not None and not member.ended:
+                member.ended = True
+                end(member)
+        if all(m.ended for m in group.members):
+            running[i] = None
 
 
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
