@@ -92,8 +92,9 @@ def _groups(visits: int, group: int, words: int, seed: int) -> list[tuple[Any, l
 
 
 def _side(url: str, cache: Path, groups: Sequence[tuple[Any, list[dict[str, str]]]]) -> dict[str, Any]:
-    from fivestones.score.llm import ChatClient, LlmJudge, ReplyCache, load_rubric
-    from fivestones.score.llm.settings import ChatPart
+    from fivestones.chat import ChatClient, ReplyCache
+    from fivestones.recipe_chat import ChatPart
+    from fivestones.score.llm import LlmJudge, load_rubric
 
     part = ChatPart.model_validate({"endpoints": [{"url": url}], "model": "instant"})
     client = ChatClient(part, ReplyCache(cache))

@@ -7,19 +7,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fivestones.errors import nearest
-
-Positive = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Rate = Annotated[float, Field(gt=0.0, le=1.0)]
-NAME = r"^[A-Za-z0-9_.-]+$"  # of what becomes a file
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from fivestones.recipe_part import NAME, Fraction, Natural, Part, Positive, Rate, known
 
 
 class Lora(Part):
@@ -216,8 +206,8 @@ class Recipe(Part):
         if (self.synth is None) == (self.files is None):
             raise ValueError("give exactly one of `synth` (made data) and `files` (your own data)")
         kind, structured = self.environment.kind, self.environment.structured
-        _known("environment.kind", kind, ("soap", "structured"))
-        _known("judge.kind", self.judge.kind, ("facts",))
+        known("environment.kind", kind, ("soap", "structured"))
+        known("judge.kind", self.judge.kind, ("facts",))
         if kind == "structured" and structured is None:
             raise ValueError("environment.kind is `structured`: give `environment.structured`")
         if kind != "structured" and structured is not None:
@@ -227,12 +217,3 @@ class Recipe(Part):
         if self.warmup.kind == "references" and self.warmup.references == 0:
             raise ValueError("warmup.kind `references` needs warmup.references above 0")
         return self
-
-
-def _known(where: str, kind: str, built_in: tuple[str, ...]) -> None:
-    """Built in, or the user's own: module:attribute."""
-    if kind not in built_in and not re.fullmatch(r"[\w.]+:\w+", kind):
-        allowed = ", ".join(built_in)
-        raise ValueError(
-            f"{where}: got `{kind}`; allowed: {allowed}, or module:attribute.{nearest(kind, built_in)}"
-        )

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from random import Random
 from typing import Any
 
-from scripted_server import ScriptedServer
-
 import attempts
+from chat_clients import client
 from fivestones.environments.soap.spec import OUTPUT_SCHEMA, SECTIONS, spec
 from fivestones.environments.structured import StructuredEnvironment
-from fivestones.score.llm import ChatClient, Egress, LlmJudge, ReplyCache, Rubric, load_rubric
-from fivestones.score.llm.settings import ChatPart
+from fivestones.score.llm import LlmJudge, Rubric, load_rubric
 from fivestones.score.rubric import RubricScorer
 from fivestones.types import Message, Rollout, Task
+from scripted_server import ScriptedServer
 
 __all__ = ["OUTPUT_SCHEMA", "SECTIONS"]
-QUICK: Mapping[str, Any] = {"timeout": 0.3, "deadline": 20.0, "attempts": 4, "backoff": 0.001}
 
 
 def task(number: int = 0) -> Task:
@@ -44,21 +40,6 @@ def note(number: int = 0, **changed: str) -> dict[str, str]:
 
 def rollout(of: Task, output: Mapping[str, str]) -> Rollout:
     return attempts.rollout(of, json.dumps(output))
-
-
-def part(*servers: ScriptedServer | str, **keys: Any) -> ChatPart:
-    """keys: of ChatPart; `limits` is merged over QUICK."""
-    urls = [s if isinstance(s, str) else s.url for s in servers]
-    limits = {**QUICK, **keys.pop("limits", {})}
-    return ChatPart.model_validate(
-        {"endpoints": [{"url": u} for u in urls], "model": "scripted-1b", "limits": limits, **keys}
-    )
-
-
-def client(
-    *servers: ScriptedServer | str, cache: Path | None = None, egress: Path | None = None, **keys: Any
-) -> ChatClient:
-    return ChatClient(part(*servers, **keys), ReplyCache(cache), egress=Egress(egress), rng=Random(0))
 
 
 def judge(*servers: ScriptedServer | str, rubric: Rubric | None = None, **keys: Any) -> LlmJudge:

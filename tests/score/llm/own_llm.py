@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cases import client
-
+from chat_clients import client
 from fivestones.score.llm import LlmJudge
 from fivestones.score.llm.rubric import parse_rubric
 

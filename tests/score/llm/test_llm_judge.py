@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cases import SECTIONS, client, judge, note, rollout, scorer, task
-from scripted_server import FAULTS, QUOTE, Body, Fault, ScriptedServer, section
+from cases import SECTIONS, judge, note, rollout, scorer, task
 from test_llm_rubric import CHECKLIST, GRADED
 
+from chat_clients import client
+from fivestones.chat import Unanswered
 from fivestones.errors import JudgePausedError, UsageError
-from fivestones.score.llm import LlmJudge, Opinion, Unanswered, load_rubric
+from fivestones.score.llm import LlmJudge, Opinion, load_rubric
 from fivestones.score.llm.rubric import parse_rubric
 from fivestones.score.retry import retrying
 from fivestones.train.breaker import Breaker
 from fivestones.types import Group, Message, Score, Task
+from scripted_server import FAULTS, QUOTE, Body, Fault, ScriptedServer, section
 
 Scores = list[list[Score]]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from scripted_server import Body, ScriptedServer, section
 
 import fivestones
 import tiny
 from fivestones.errors import JudgePausedError
+from scripted_server import Body, ScriptedServer, section
 
 WORDS = {"refund": "pay", "crash": "bug", "login": "bug", "invoice": "pay"}
 

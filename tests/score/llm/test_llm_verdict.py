@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivestones.score.llm.client import Unreadable
+from fivestones.chat import Unreadable
 from fivestones.score.llm.prompt import escaped
 from fivestones.score.llm.rubric import load_rubric
 from fivestones.score.llm.verdict import (

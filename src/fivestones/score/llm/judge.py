@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from fivestones.score.llm.client import Ask, ChatClient, Unanswered
+from fivestones.chat.client import Ask, ChatClient, Unanswered
+from fivestones.chat.usage import Usage
 from fivestones.score.llm.prompt import Output, as_text, messages, response_format
 from fivestones.score.llm.rubric import FAIL, Criterion, Rubric
-from fivestones.score.llm.usage import Usage
 from fivestones.score.llm.verdict import Opinion, Quotable, read_verdict
 from fivestones.types import Task, Verdict
 

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from fivestones.errors import UsageError, nearest
-from fivestones.recipe import NAME, Part
+from fivestones.recipe_part import NAME, Part
 from fivestones.recipe_yaml import read_yaml
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]

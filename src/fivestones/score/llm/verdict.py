@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fivestones.score.llm.client import Unreadable
+from fivestones.chat.client import Unreadable
 from fivestones.score.llm.rubric import Criterion, Said
 
 MALFORMED = "malformed JSON"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from fivestones.recipe import Part, Positive
+from fivestones.recipe_part import Part, Positive
 
 
 class EndpointPart(Part):
@@ -39,7 +39,7 @@ class RequestPart(Part):
     output: Literal["schema", "json", "text"] = "schema"
     temperature: float = Field(0.0, ge=0)
     max_tokens: Positive = 512
-    extra: dict[str, Any] = Field(default_factory=dict)  # further keys of the request; null takes a key out
+    extra: dict[str, Any] = {}  # further keys of the request; null takes a key out
 
 
 class LimitsPart(Part):

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from fivestones.chat.cache import ReplyCache, Spent
 from fivestones.errors import DataError, ResourceError
-from fivestones.score.llm.cache import ReplyCache, Spent
 
 ONE = Spent(3, 2, 0.5)
 WRITER = """
 import sys
 from pathlib import Path
-from fivestones.score.llm.cache import ReplyCache, Spent
+from fivestones.chat.cache import ReplyCache, Spent
 cache, name, count = ReplyCache(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
 for i in range(count):
     cache.paid(Spent(3, 2, 0.5), f"{name}-{i}", {"text": "x" * 500, "i": i})

@@ -18,13 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from fivestones.chat.budget import Budget
+from fivestones.chat.cache import ReplyCache, Spent
+from fivestones.chat.egress import Egress
+from fivestones.chat.endpoint import Endpoint, Failed, Reply, encoded, ranked
+from fivestones.chat.usage import Tally, Usage
 from fivestones.errors import UsageError
-from fivestones.score.llm.budget import Budget
-from fivestones.score.llm.cache import ReplyCache, Spent
-from fivestones.score.llm.egress import Egress
-from fivestones.score.llm.endpoint import Endpoint, Failed, Reply, encoded, ranked
-from fivestones.score.llm.settings import ChatPart
-from fivestones.score.llm.usage import Tally, Usage
+from fivestones.recipe_chat import ChatPart
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

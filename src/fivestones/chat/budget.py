@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fivestones.score.llm.cache import ReplyCache, Spent
-from fivestones.score.llm.settings import BudgetPart
+from fivestones.chat.cache import ReplyCache, Spent
+from fivestones.recipe_chat import BudgetPart
 
 _MILLION = 1_000_000
 _BYTES_A_TOKEN = 2.5  # of text; English has about 4, so that an estimate is rather too high

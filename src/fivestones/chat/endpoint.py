@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from fivestones.chat.concurrency import AdaptiveLimit, Slots
 from fivestones.errors import UsageError
-from fivestones.score.llm.concurrency import AdaptiveLimit, Slots
-from fivestones.score.llm.settings import EndpointPart, LimitsPart
+from fivestones.recipe_chat import EndpointPart, LimitsPart
 
 REFUSED_RATE = 429
 _AGAIN = (408, 425, REFUSED_RATE)  # and 500 to 599

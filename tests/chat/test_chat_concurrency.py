@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivestones.score.llm.concurrency import GROW_AFTER, AdaptiveLimit, Slots
+from fivestones.chat.concurrency import GROW_AFTER, AdaptiveLimit, Slots
 
 
 def values(start: int, most: int, events: str) -> list[int]:

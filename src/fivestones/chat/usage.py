@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fivestones.score.llm.cache import Spent
+from fivestones.chat.cache import Spent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,13 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from cases import client, part
-from scripted_server import Body, Fault, ScriptedServer
 
+from chat_clients import client, part
+from fivestones.chat import Ask, ChatClient, ReplyCache, Unanswered, Unreadable, Usage
+from fivestones.chat.endpoint import _retry_after, is_loopback
 from fivestones.errors import DataError, UsageError
-from fivestones.score.llm import Ask, ChatClient, ReplyCache, Unanswered, Unreadable, Usage
-from fivestones.score.llm.endpoint import _retry_after, is_loopback
-from fivestones.score.llm.settings import ChatPart
+from fivestones.recipe_chat import ChatPart
+from scripted_server import Body, Fault, ScriptedServer
 
 SLOW = {"timeout": 20.0, "deadline": 0.4}
 

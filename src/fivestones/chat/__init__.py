@@ -1,0 +1,10 @@
+"""A client of chat models behind OpenAI-compatible endpoints: what the LLM judge and the teacher ask by."""
+
+from __future__ import annotations
+
+from fivestones.chat.cache import ReplyCache, Spent
+from fivestones.chat.client import Ask, ChatClient, Unanswered, Unreadable
+from fivestones.chat.egress import Egress
+from fivestones.chat.usage import Usage
+
+__all__ = ["Ask", "ChatClient", "Egress", "ReplyCache", "Spent", "Unanswered", "Unreadable", "Usage"]

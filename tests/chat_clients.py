@@ -1,0 +1,29 @@
+"""Clients of scripted servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from fivestones.chat import ChatClient, Egress, ReplyCache
+from fivestones.recipe_chat import ChatPart
+from scripted_server import ScriptedServer
+
+QUICK: Mapping[str, Any] = {"timeout": 0.3, "deadline": 20.0, "attempts": 4, "backoff": 0.001}
+
+
+def part(*servers: ScriptedServer | str, **keys: Any) -> ChatPart:
+    """keys: of ChatPart; `limits` is merged over QUICK."""
+    urls = [s if isinstance(s, str) else s.url for s in servers]
+    limits = {**QUICK, **keys.pop("limits", {})}
+    return ChatPart.model_validate(
+        {"endpoints": [{"url": u} for u in urls], "model": "scripted-1b", "limits": limits, **keys}
+    )
+
+
+def client(
+    *servers: ScriptedServer | str, cache: Path | None = None, egress: Path | None = None, **keys: Any
+) -> ChatClient:
+    return ChatClient(part(*servers, **keys), ReplyCache(cache), egress=Egress(egress), rng=Random(0))
