@@ -19,6 +19,7 @@ from fivestones.score.people.reviews import append_reviews
 from fivestones.train.samples import to_samples
 from fivestones.types import Group, Score, Task
 
+LLM = {"kind": "llm", "endpoints": [{"url": "http://127.0.0.1:9/v1"}], "model": "m"}
 PAIR = [{"kind": "facts"}, {"kind": "own_parts:Half"}]  # the second finds everything half right
 
 
@@ -42,7 +43,7 @@ def scored(made: Job, task: Task, note: dict[str, str]) -> Score:
         ({"kind": "ensemble", "members": PAIR}, 4.0),
         ({"kind": "ensemble", "rule": "minimum", "members": PAIR}, 3.0),
         ({"kind": "ensemble", "rule": "vote", "members": [*PAIR, *PAIR], "threshold": 0.6}, 1.0),
-        ({"kind": "gate", "members": PAIR}, 3.0),
+        ({"kind": "ensemble", "rule": "gate", "members": PAIR}, 3.0),
     ],
 )
 def test_several_judges(judge: dict[str, Any], reward: float) -> None:
@@ -84,11 +85,16 @@ def test_labels_lie_beside_the_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("judge", "told"),
     [
-        ({"kind": "ensemble", "members": PAIR[:1]}, "judge.kind ensemble has 1 members; allowed: 2 to 99"),
-        ({"kind": "gate", "members": [*PAIR, *PAIR]}, "judge.kind gate has 4 members; allowed: 2"),
-        ({"kind": "facts", "members": PAIR}, "judge.kind facts has 2 members; allowed: 0"),
-        ({"kind": "people"}, "judge.labels goes with kind `people`"),
-        ({"kind": "facts", "labels": "x"}, "judge.labels goes with kind `people`"),
+        ({"kind": "lm"}, r"judge.kind: got `lm`; allowed: facts, llm, .* Did you mean `llm`"),
+        ({"kind": "ensemble", "members": PAIR[:1]}, "judge: 1 members of kind ensemble; allowed: 2 to 99"),
+        ({"kind": "ensemble", "rule": "gate", "members": [*PAIR, *PAIR]}, "4 members .*; allowed: 2"),
+        ({"kind": "facts", "members": PAIR}, "members goes with kind people or ensemble, not with `facts`"),
+        ({"kind": "people"}, "kind `people` needs `labels`"),
+        ({"kind": "facts", "labels": "x"}, "labels goes with kind people"),
+        ({"kind": "llm"}, "kind `llm` needs `endpoints`"),
+        ({**LLM, "kind": "facts"}, "endpoints goes with kind llm, not with `facts`"),
+        ({**LLM, "modle": "x"}, r"judge.modle: unknown key\. Did you mean `model`"),
+        ({**LLM, "limits": {"attempts": 0}}, "judge.limits.attempts: got 0; allowed: an integer at least 1"),
     ],
 )
 def test_impossible_judges(judge: dict[str, Any], told: str) -> None:
@@ -116,3 +122,38 @@ def test_gdpo_takes_the_points_of_the_rubric() -> None:
     found = [s.advantages[0] for s in to_samples([group], TrainPart(scale="gdpo"), 100, made.points)]
     assert found == sorted(found, reverse=True) and len(set(found)) == 4
     assert sum(found) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_an_llm_judge_keeps_its_replies_in_the_run(tmp_path: Path) -> None:
+    recipe = load_recipe("soap", "smoke", {"judge": LLM})
+    made = Job(recipe, sample_rows(recipe, 2), tmp_path / "run")
+    assert (made.max_reward, made.criteria) == (5.0, ("S", "O", "A", "P"))
+    assert made.at_once > 1 and job().at_once == 1
+    assert not (tmp_path / "run").exists()  # until something is judged
+    assert made.judges.usage is not None and made.judges.usage.questions == 0
+    assert job().judges.usage is None
+    gate = {"kind": "ensemble", "rule": "gate", "members": [{"kind": "facts"}, LLM]}
+    assert job(judge=gate).at_once > 1
+    assert job(judge={**gate, "members": [PAIR[1], LLM]}).at_once == 1
+
+
+def test_a_wrong_rubric_or_key_is_told_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"rubric: got `saop`; .* Did you mean `soap`"):
+        _ = job(judge={**LLM, "rubric": "saop"}).scorer
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    keyed = [{"url": "http://127.0.0.1:9/v1", "api_key_env": "NO_SUCH_KEY"}]
+    with pytest.raises(UsageError, match="NO_SUCH_KEY"):
+        _ = job(judge={**LLM, "endpoints": keyed}).scorer
+
+
+def test_paths_of_a_judge_are_relative_to_its_recipe(tmp_path: Path) -> None:
+    text = {"name": "x", "judge": {**LLM, "rubric": "mine.yaml", "cache": "c.sqlite"}, "synth": {"train": 2}}
+    (tmp_path / "r.yaml").write_text(json.dumps(text))
+    judge = load_recipe(tmp_path / "r.yaml").judge
+    assert (judge.rubric, judge.cache) == (str(tmp_path / "mine.yaml"), tmp_path / "c.sqlite")
+
+
+def test_where_a_judge_is_asked_does_not_change_what_it_says() -> None:
+    there = {**LLM, "endpoints": [{"url": "http://127.0.0.1:10/v1"}], "limits": {"attempts": 2}}
+    digests = [judge_digest(job(judge=j).recipe) for j in (LLM, there, {**LLM, "model": "other"})]
+    assert digests[0] == digests[1] != digests[2]

@@ -298,7 +298,7 @@ def _stages(recipe: Recipe, directory: RunDir, progress: Progress) -> Stages:
 
     prepare_torch(recipe.threads)
     data = _data(recipe, directory, progress)
-    stages = Stages(Job(recipe, load_rows(recipe, data)), directory, progress)
+    stages = Stages(Job(recipe, load_rows(recipe, data), directory.path), directory, progress)
     check_prompts(stages)
     return stages
 

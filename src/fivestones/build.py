@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fivestones import environ
 from fivestones.data.embed import embedder
 from fivestones.data.files import load_files
 from fivestones.data.store import read_rows
@@ -20,18 +17,18 @@ from fivestones.data.synth import Outcome, settings_of, synthesize
 from fivestones.environments.json_bounds import bounded_schema
 from fivestones.environments.soap import generate as soap
 from fivestones.environments.soap import knowledge
-from fivestones.environments.soap.facts import extra_concepts
 from fivestones.environments.soap.rows import MakeRow, Paraphrase
 from fivestones.environments.soap.spec import spec as soap_spec
 from fivestones.environments.structured import StructuredEnvironment
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
-from fivestones.protocols import Judge, Progress, Scorer
-from fivestones.recipe import CriterionPart, Recipe, StructuredPart, SynthPart
-from fivestones.score.facts.judge import FactsJudge
-from fivestones.score.facts.lexicon import Lexicon
+from fivestones.judges import Judges
+from fivestones.own import resolve
+from fivestones.protocols import Progress, Scorer
+from fivestones.recipe import CriterionPart, JudgePart, Recipe, StructuredPart, SynthPart
 from fivestones.score.retry import retrying
 from fivestones.score.rubric import RubricScorer
+from fivestones.train.gdpo import Points
 from fivestones.types import Generation, Split, Task
 
 Rows = Mapping[Split, Sequence[Mapping[str, Any]]]
@@ -102,42 +99,16 @@ def structured_spec(recipe: Recipe) -> StructuredPart | None:
     return soap_spec() if recipe.environment.kind == "soap" else recipe.environment.structured
 
 
-def resolve(path: str, options: Mapping[str, Any], folders: Iterable[Path] = ()) -> Any:
-    """`module:attribute`, called with the recipe's options. folders: where a user's own modules are."""
-    module, _, attribute = path.partition(":")
-    environ.look_in(folders)
-    try:
-        made = getattr(importlib.import_module(module), attribute)
-    except Exception as e:  # whatever a user's module raises is theirs to mend
-        raise UsageError(f"`{path}` could not be imported: {_told(e)}") from e
-    if not callable(made):
-        raise UsageError(f"`{path}` is {made!r}; allowed: a class or a function")
-    signature = inspect.signature(made)
-    try:
-        signature.bind(**options)
-    except TypeError as e:
-        raise UsageError(
-            f"`{path}` cannot be called with the options {', '.join(options)}: {e}; it takes {signature}"
-        ) from e
-    return made(**options)
-
-
-def _told(error: Exception) -> str:
-    """What went wrong in a user's module, and in which line of it."""
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}, line {error.lineno}: {error.msg}"
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    inside = "importlib" not in last.filename and last.filename != __file__
-    where = f"{last.filename}, line {last.lineno}: " if inside else ""
-    return f"{where}{error}" if isinstance(error, ImportError | AttributeError) else f"{where}{error!r}"
-
-
 @dataclass(frozen=True)
 class Job:
-    """What is the same in training and evaluation, on any machine; no model in it."""
+    """What is the same in training and evaluation, on any machine; no model in it.
+
+    folder: the run directory, where a judge keeps replies; None: nowhere.
+    """
 
     recipe: Recipe
     rows: Rows
+    folder: Path | None = None
 
     @property
     def generation(self) -> Generation:
@@ -166,13 +137,29 @@ class Job:
         return made
 
     @cached_property
-    def lexicon(self) -> Lexicon:
-        return Lexicon([*knowledge.concepts(knowledge.load()), *extra_concepts()])
+    def judges(self) -> Judges:
+        return Judges(self.recipe.modules, self.folder)
 
     @cached_property
     def scorer(self) -> Scorer:
         """What is unscored is asked again."""
-        return self._patient(self._scorer)
+        return self._patient(self._scorer, self.recipe.judge)
+
+    @cached_property
+    def second_scorer(self) -> Scorer | None:
+        """The same rubric in the hands of the judge that watches; None without `watch`."""
+        spec, watch = structured_spec(self.recipe), self.recipe.watch
+        if watch is None:
+            return None
+        if spec is None:
+            raise UsageError(f"watch: {self._without_rubric}")
+        rubric = self._rubric(spec.criteria, spec.gate_points, self.environment.parse, watch.judge)
+        return self._patient(rubric, watch.judge)
+
+    @property
+    def at_once(self) -> int:
+        """Groups that may be scored at the same time."""
+        return self.judges.at_once(self.recipe.judge) if structured_spec(self.recipe) else 1
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -180,10 +167,9 @@ class Job:
         if spec is None:
             scorer: Scorer = self.environment.scorer
             return scorer
-        return self._rubric(spec.criteria, spec.gate_points, self.environment.parse)
+        return self._rubric(spec.criteria, spec.gate_points, self.environment.parse, self.recipe.judge)
 
-    def _patient(self, scorer: Scorer) -> Scorer:
-        part = self.recipe.judge
+    def _patient(self, scorer: Scorer, part: JudgePart) -> Scorer:
         # the built-in judge answers the same at once
         built_in = part.kind == "facts" and ":" not in self.recipe.environment.kind
         waits = [0.0 if built_in else min(part.wait * 5**i, LONGEST_WAIT) for i in range(part.retries)]
@@ -194,22 +180,29 @@ class Job:
         criteria: Sequence[CriterionPart],
         gate_points: float,
         parse: Callable[[str], Mapping[str, Any] | None],
+        judge: JudgePart,
     ) -> RubricScorer:
-        """The environment's gates, the recipe's judge."""
+        """The environment's gates, and a judge."""
         fields = [c.field for c in criteria if c.kind == "facts"]
-        judges: dict[str, Judge] = {}
-        if self.recipe.judge.kind != "facts":
-            judge = self.recipe.judge
-            judges["facts"] = resolve(judge.kind, {**judge.options, "fields": fields}, self.recipe.modules)
-        elif fields:
-            judges["facts"] = FactsJudge(self.lexicon, fields)
         return RubricScorer(
             gates=self.environment.gates,
             parse=parse,
             criteria=criteria,
-            judges=judges,
+            judges={"facts": self.judges.make(judge, fields)} if fields else {},
             gate_points=gate_points,
         )
+
+    @property
+    def points(self) -> Points:
+        """What the rubric's reward is made of; raises UsageError for a job without a rubric."""
+        if not isinstance(self._scorer, RubricScorer):
+            raise UsageError(f"train.scale gdpo: {self._without_rubric}; allowed: batch_std, group_std, none")
+        criteria = self._scorer.points
+        return Points(gates=self.max_reward - math.fsum(criteria.values()), criteria=criteria)
+
+    @property
+    def _without_rubric(self) -> str:
+        return f"environment `{self.recipe.environment.kind}` has no rubric"
 
     @cached_property
     def output_schema(self) -> str | None:
@@ -224,6 +217,12 @@ class Job:
         return float(getattr(self._scorer, "max_reward", 1.0))
 
     @property
+    def judged(self) -> tuple[str, ...]:
+        """The fields that a judge is asked about."""
+        spec = structured_spec(self.recipe)
+        return tuple(c.field for c in spec.criteria if c.kind == "facts") if spec else ()
+
+    @property
     def criteria(self) -> tuple[str, ...]:
         return tuple(getattr(self._scorer, "names", ()))
 
@@ -233,9 +232,7 @@ class Job:
     def test_set(self) -> Dataset:
         tasks = self.tasks("test")
         limit = self.recipe.evaluate.tasks
-        return Dataset(
-            "test", tasks[:limit] if limit else tasks, self.scorer, self.environment.lenient, self.criteria
-        )
+        return self._dataset("test", tasks[:limit] if limit else tasks)
 
     def extra_set(self, name: str, path: Path) -> Dataset:
         """Real cases: for clinical notes a dialogue and a free-text note, scored as one text; for any other
@@ -246,7 +243,10 @@ class Job:
         if spec is None:
             raise UsageError("evaluate.extra works with the environments `soap` and `structured`")
         real = StructuredEnvironment(spec, {"test": read_rows(path)}, {"test": str(path)})
-        return Dataset(name, list(real.tasks("test")), self.scorer, self.environment.lenient, self.criteria)
+        return self._dataset(name, list(real.tasks("test")))
+
+    def _dataset(self, name: str, tasks: Sequence[Task]) -> Dataset:
+        return Dataset(name, tasks, self.scorer, self.environment.lenient, self.criteria, self.at_once)
 
     def _real_notes(self, name: str, path: Path) -> Dataset:
         """Clinicians' notes have other sections than S, O, A, P: note and output are compared as one text, in
@@ -262,8 +262,10 @@ class Job:
             for t, note in zip(bare.tasks("test"), notes, strict=True)
         ]
         whole = CriterionPart(field="note", kind="facts", weight=self.max_reward - spec.gate_points)
-        rubric = self._rubric([whole], spec.gate_points, self._as_one_text)
-        return Dataset(name, tasks, self._patient(rubric), self.environment.lenient, rubric.names)
+        judge = self.recipe.judge
+        rubric = self._rubric([whole], spec.gate_points, self._as_one_text, judge)
+        scorer = self._patient(rubric, judge)
+        return Dataset(name, tasks, scorer, self.environment.lenient, rubric.names, self.at_once)
 
     def _as_one_text(self, text: str) -> Mapping[str, str] | None:
         sections = self.environment.parse(text)

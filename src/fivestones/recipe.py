@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from fivestones.recipe_chat import ChatPart
 from fivestones.recipe_part import NAME, Fraction, Natural, Part, Positive, Rate, known
 
 
@@ -94,13 +95,77 @@ class EnvironmentPart(Part):
     options: dict[str, Any] = {}  # handed to a user's own environment
     max_turns: Positive = 1  # assistant turns of an episode; above 1 for an environment that replies
 
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        return known(kind, ("soap", "structured"))
 
-class JudgePart(Part):
-    kind: str = "facts"  # facts | module:attribute
-    options: dict[str, Any] = {}  # handed to a user's own judge
+
+MEMBERS = {"facts": (0, 0), "llm": (0, 0), "people": (0, 1), "ensemble": (2, 99)}  # kind -> fewest, most
+OWN = "module:attribute"
+KEYS_OF = {  # kind -> the keys that other kinds do not have
+    "llm": {*ChatPart.model_fields, "rubric"},
+    "people": {"labels", "members"},
+    "ensemble": {"members", "rule", "threshold"},
+    OWN: {"options"},
+}
+
+
+class MemberPart(ChatPart):
+    """A judge. The keys of a chat model are those of kind `llm`."""
+
+    kind: str = "facts"  # facts | llm | people | ensemble | module:attribute
+    rubric: str = Field("soap", min_length=1)  # llm: a built-in rubric, or a YAML file
+    labels: Path | None = None  # people: the file of labels; `fivestones judge label` writes one
+    # ensemble: two at least; people: who judges what has no label (none: it is unscored and waits for one)
+    members: tuple[MemberPart, ...] = ()
+    # ensemble; gate: of two members the first decides which outputs the second one sees
+    rule: Literal["mean", "minimum", "vote", "gate"] = "mean"
+    threshold: Fraction = 0.5  # ensemble: what passes a vote or a gate
+    options: dict[str, Any] = {}  # module:attribute: handed to it
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        return known(kind, MEMBERS)
+
+    @model_validator(mode="after")
+    def _whole(self) -> MemberPart:
+        kind = self.kind if self.kind in MEMBERS else OWN
+        for name, field in MemberPart.model_fields.items():
+            owners = [k for k, keys in KEYS_OF.items() if name in keys]
+            if owners and kind not in owners and getattr(self, name) != field.default:
+                raise ValueError(f"{name} goes with kind {' or '.join(owners)}, not with `{self.kind}`")
+        if kind == "llm" and not (self.endpoints and self.model):
+            raise ValueError("kind `llm` needs `endpoints` (at least one) and `model` (its name there)")
+        if kind == "people" and self.labels is None:
+            raise ValueError("kind `people` needs `labels`, the file of labels")
+        least, most = (2, 2) if self.rule == "gate" else MEMBERS.get(kind, (0, 0))
+        if not least <= len(self.members) <= most:
+            allowed = str(least) if least == most else f"{least} to {most}"
+            raise ValueError(f"{len(self.members)} members of kind {self.kind}; allowed: {allowed}")
+        return self
+
+    @property
+    def judges(self) -> tuple[MemberPart, ...]:
+        """This one, its members, and theirs."""
+        return (self, *(below for member in self.members for below in member.judges))
+
+
+class JudgePart(MemberPart):
     retries: Natural = 1  # times that what a judge left unscored is asked again
     # seconds before the first retry, five times as long before each next; the built-in judge needs none
     wait: float = Field(1.0, ge=0, le=60)
+
+
+class WatchPart(Part):
+    """A second judge, which never rewards, looks at a sample of the rollouts: the hacking alarm."""
+
+    judge: JudgePart
+    every: Positive = 5  # steps between two looks; at least 6 looks are needed to tell anything
+    sample: int = Field(16, ge=2)  # rollouts of a look
+    share: Fraction = 1 / 3  # of the training judge's gain that must reach the second judge
+    alpha: float = Field(0.05, gt=0, lt=1)  # chance that a sound run raises an alarm
 
 
 class GenerationPart(Part):
@@ -135,7 +200,8 @@ class TrainPart(Part):
     tasks_per_step: Positive = 4  # B
     lr: Rate = 1e-5
     warmup_steps: Natural = 3  # linear learning-rate warm-up
-    scale: Literal["batch_std", "group_std", "none"] = "batch_std"
+    # gdpo: each part of the reward is normalised by itself; for jobs with a rubric
+    scale: Literal["batch_std", "group_std", "none", "gdpo"] = "batch_std"
     scale_floor: float = Field(0.1, gt=0)
     min_contrast: float = Field(0.0, ge=0)  # a group whose reward std is not above this gives no gradient
     refill: Natural = 1  # extra rounds of new tasks to replace groups without contrast
@@ -195,6 +261,7 @@ class Recipe(Part):
     files: FilesPart | None = None
     model: ModelPart = ModelPart()
     judge: JudgePart = JudgePart()
+    watch: WatchPart | None = None
     generation: GenerationPart = GenerationPart()
     warmup: WarmupPart = WarmupPart()
     rollout: RolloutPart = RolloutPart()
@@ -206,8 +273,6 @@ class Recipe(Part):
         if (self.synth is None) == (self.files is None):
             raise ValueError("give exactly one of `synth` (made data) and `files` (your own data)")
         kind, structured = self.environment.kind, self.environment.structured
-        known("environment.kind", kind, ("soap", "structured"))
-        known("judge.kind", self.judge.kind, ("facts",))
         if kind == "structured" and structured is None:
             raise ValueError("environment.kind is `structured`: give `environment.structured`")
         if kind != "structured" and structured is not None:

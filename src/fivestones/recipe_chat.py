@@ -10,6 +10,9 @@ from pydantic import Field, field_validator, model_validator
 
 from fivestones.recipe_part import Part, Positive
 
+Output = Literal["schema", "json", "text"]
+"""How a server is held to the form of an answer: JSON Schema, any JSON object, or the prompt alone."""
+
 
 class EndpointPart(Part):
     """An OpenAI-compatible server."""
@@ -35,8 +38,7 @@ class EndpointPart(Part):
 class RequestPart(Part):
     """What every request says beside its messages."""
 
-    # how the server is held to the form of an answer: JSON Schema, any JSON object, or the prompt alone
-    output: Literal["schema", "json", "text"] = "schema"
+    output: Output = "schema"
     temperature: float = Field(0.0, ge=0)
     max_tokens: Positive = 512
     extra: dict[str, Any] = {}  # further keys of the request; null takes a key out
@@ -62,7 +64,7 @@ class LimitsPart(Part):
 
 
 class BudgetPart(Part):
-    """Counted over all runs and resumes that share a cache. None: unlimited."""
+    """Of a model, over all runs and resumes that share a cache. None: unlimited."""
 
     tokens: Positive | None = None  # of prompts and answers
     money: float | None = Field(None, gt=0)  # in the currency of the prices

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -186,8 +186,8 @@ def _put(tree: Tree, path: tuple[str, ...], value: Any) -> None:
 
 
 def _anchor(tree: Tree, folder: Path) -> None:
-    """Makes the paths of the tree absolute: `modules`, those of `files`, `evaluate.extra`, and a model on
-    disk."""
+    """Makes the paths of the tree absolute: `modules`, those of `files`, `evaluate.extra` and of judges, and
+    a model on disk."""
 
     def anchored(path: Any) -> Any:
         return str((folder / Path(path).expanduser()).absolute()) if isinstance(path, str | Path) else path
@@ -199,6 +199,9 @@ def _anchor(tree: Tree, folder: Path) -> None:
         tree["files"] = {k: anchored(v) if k in ("train", "test") else v for k, v in files.items()}
     if isinstance(evaluate, dict) and isinstance(evaluate.get("extra"), dict):
         tree["evaluate"] = {**evaluate, "extra": {k: anchored(v) for k, v in evaluate["extra"].items()}}
+    for parent in (tree, tree.get("watch")):
+        if isinstance(parent, dict) and isinstance(parent.get("judge"), dict):
+            parent["judge"] = _anchored_judge(parent["judge"], anchored)
     if isinstance(model, dict) and isinstance(source := model.get("source"), str):
         # names look like paths: only what is on disk, or says that it is a path, becomes one
         says_so = source.startswith((".", "/", "~")) or source.endswith(".gguf")
@@ -206,10 +209,29 @@ def _anchor(tree: Tree, folder: Path) -> None:
             tree["model"] = {**model, "source": anchored(source)}
 
 
+def _anchored_judge(judge: Tree, anchored: Callable[[Any], Any]) -> Tree:
+    """With its labels, its cache and its rubric, where that is a file; its members' too."""
+    made = dict(judge)
+    names: list[str] = [k for k in ("labels", "cache") if k in made]
+    if str(made.get("rubric", "")).endswith((".yaml", ".yml")):
+        names.append("rubric")
+    made |= {name: anchored(made[name]) for name in names}
+    if isinstance(members := made.get("members"), list | tuple):
+        made["members"] = [_anchored_judge(m, anchored) if isinstance(m, dict) else m for m in members]
+    return made
+
+
 def _own_kinds(tree: Tree) -> set[str]:
     """What the tree names as module:attribute."""
-    parts = (tree.get("environment"), tree.get("judge"))
-    kinds = {str(part.get("kind", "")) for part in parts if isinstance(part, dict)}
+    watch = tree.get("watch")
+    parts = [tree.get("environment"), tree.get("judge")]
+    parts.append(watch.get("judge") if isinstance(watch, dict) else None)
+    kinds = set()
+    while parts:
+        if isinstance(part := parts.pop(), dict):
+            kinds.add(str(part.get("kind", "")))
+            members = part.get("members")
+            parts += members if isinstance(members, list | tuple) else ()
     return {kind for kind in kinds if ":" in kind}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,10 +21,9 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def known(where: str, kind: str, built_in: tuple[str, ...]) -> None:
-    """Built in, or the user's own: module:attribute."""
+def known(kind: str, built_in: Collection[str]) -> str:
+    """`kind`, which is built in or the user's own module:attribute. Raises ValueError."""
     if kind not in built_in and not re.fullmatch(r"[\w.]+:\w+", kind):
         allowed = ", ".join(built_in)
-        raise ValueError(
-            f"{where}: got `{kind}`; allowed: {allowed}, or module:attribute.{nearest(kind, built_in)}"
-        )
+        raise ValueError(f"got `{kind}`; allowed: {allowed}, or module:attribute.{nearest(kind, built_in)}")
+    return kind

@@ -2,9 +2,11 @@
 
     recipe.yaml  manifest.json  data/  metrics.jsonl  timings.jsonl  rollouts/step-000001.jsonl
     checkpoints/{warmup,imitation,train}-000010/  eval/*.jsonl  summary.json  report.html  report.md
+    judge.jsonl  judge.sqlite  egress.jsonl  labels.jsonl  audit.json   (of judges, where they are used)
 
 `metrics.jsonl` holds only what a resumed run repeats exactly; wall-clock time is in `timings.jsonl`: the sum
 of all its `total` is the time that processes spent on the run, repeated steps included and pauses not.
+`judge.jsonl` counts what judges behind endpoints were asked and what it cost, by step.
 
 A kill can tear only the last line of a log that grows by appending. A line counts once its newline is there:
 reading drops a torn tail, appending cuts it off first.
@@ -139,6 +141,7 @@ class RunDir:
         self.path = path
         self.metrics_path = path / "metrics.jsonl"
         self.timings_path = path / "timings.jsonl"
+        self.judge_path = path / "judge.jsonl"
         self._lap = time.monotonic()
 
     # life

@@ -19,7 +19,7 @@ from pathlib import Path
 from fivestones.chat.cache import ReplyCache, Spent
 cache, name, count = ReplyCache(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
 for i in range(count):
-    cache.paid(Spent(3, 2, 0.5), f"{name}-{i}", {"text": "x" * 500, "i": i})
+    cache.paid("m", Spent(3, 2, 0.5), f"{name}-{i}", {"text": "x" * 500, "i": i})
     print(i, flush=True)
 """
 
@@ -35,18 +35,18 @@ def test_what_was_paid_for_is_kept_with_its_cost(tmp_path: Path) -> None:
     cache = ReplyCache(path)
     assert not path.parent.exists()  # a folder is made with the first use, no sooner
     assert cache.get("a") is None
-    cache.paid(ONE, "a", {"text": "ä\ud83d"})
-    cache.paid(ONE)  # a reply that nobody could read costs all the same
-    cache.paid(ONE, "a", {"text": "newer"})
+    cache.paid("m", ONE, "a", {"text": "ä\ud83d"})
+    cache.paid("m", ONE)  # a reply that nobody could read costs all the same
+    cache.paid("m", ONE, "a", {"text": "newer"})
     cache.close()
     again = ReplyCache(path)
     assert again.get("a") == {"text": "newer"}
-    assert (len(again), again.spent(), again.spent().tokens) == (1, Spent(9, 6, 1.5), 15)
+    assert (len(again), again.spent("m"), again.spent("m").tokens) == (1, Spent(9, 6, 1.5), 15)
 
 
 def test_without_a_path_it_lives_in_memory() -> None:
     cache = ReplyCache(None)
-    cache.paid(ONE, "a", {"text": "x"})
+    cache.paid("m", ONE, "a", {"text": "x"})
     assert cache.get("a") == {"text": "x"}
 
 
@@ -61,9 +61,9 @@ def test_a_killed_process_leaves_whole_replies(tmp_path: Path) -> None:
     cache = ReplyCache(path)
     assert all(cache.get(f"k-{i}") == {"text": "x" * 500, "i": i} for i in told)
     # every reply with its cost, every cost with its reply, the one that was under way included
-    assert cache.spent().input_tokens == 3 * len(cache)
+    assert cache.spent("m").input_tokens == 3 * len(cache)
     assert len(told) <= len(cache) <= len(told) + 1
-    cache.paid(ONE, "after", {"text": "y"})
+    cache.paid("m", ONE, "after", {"text": "y"})
 
 
 def test_several_processes_and_threads_share_a_new_file(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_several_processes_and_threads_share_a_new_file(tmp_path: Path) -> None:
 
     def fill(name: str) -> None:
         for i in range(60):
-            cache.paid(ONE, f"{name}-{i}", {"i": i})
+            cache.paid("m", ONE, f"{name}-{i}", {"i": i})
 
     threads = [threading.Thread(target=fill, args=(f"t{i}",)) for i in range(3)]
     for thread in threads:
@@ -82,7 +82,7 @@ def test_several_processes_and_threads_share_a_new_file(tmp_path: Path) -> None:
         thread.join()
     assert [p.communicate(timeout=60) and p.returncode for p in processes] == [0, 0, 0]
     assert len(cache) == 360
-    assert cache.spent() == Spent(1080, 720, 180.0)
+    assert cache.spent("m") == Spent(1080, 720, 180.0)
 
 
 def test_a_foreign_or_damaged_file_is_told_and_left_alone(tmp_path: Path) -> None:
@@ -108,11 +108,11 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_what_was_kept_stays(tmp_path: Path) -> None:
     path = tmp_path / "replies.sqlite"
     cache = ReplyCache(path)
-    cache.paid(ONE, "a", {"text": "x"})
+    cache.paid("m", ONE, "a", {"text": "x"})
     db = cache._opened()
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(ResourceError, match="full"):
-        cache.paid(ONE, "b", {"text": "y" * 100_000})
+        cache.paid("m", ONE, "b", {"text": "y" * 100_000})
     assert cache.get("a") == {"text": "x"}
-    assert cache.spent() == ONE  # neither the reply nor its cost
+    assert cache.spent("m") == ONE  # neither the reply nor its cost

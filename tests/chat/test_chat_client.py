@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import socket
-import threading
 import time
 from collections import Counter
 from email.utils import formatdate
@@ -356,31 +355,17 @@ def test_equal_questions_of_several_callers_are_asked_once() -> None:
         assert set(server.answered.values()) == {1}
 
 
-def test_what_was_begun_is_asked_once_and_found_when_it_is_wanted(tmp_path: Path) -> None:
-    go = threading.Event()
+def test_a_client_without_memory_asks_anew_and_pays_all_the_same(tmp_path: Path) -> None:
     with ScriptedServer(echo) as server:
-        server.on_request = lambda body: go.wait(10) and None
-        eager = client(server, cache=tmp_path / "c")
-        eager.begin([ask(str(i)) for i in range(6)])
-        eager.begin([ask(str(i)) for i in range(6)])
-        eager.begin([])
-        go.set()
-        assert answers(eager, 8) == [str(i) for i in range(8)]
-        assert len(server.requests) == 8
-        assert (eager.usage.questions, eager.usage.cache_hits) == (8, 6)
-
-
-def test_what_was_begun_in_vain_is_asked_again() -> None:
-    with ScriptedServer(echo, lambda body, before: "500" if before < 2 else None) as server:
-        eager = client(server, limits={"attempts": 2})
-        eager.begin([ask("0")])
-        end = time.monotonic() + 10
-        while len(server.requests) < 2 and time.monotonic() < end:
-            time.sleep(0.01)
-        while eager._asking and time.monotonic() < end:
-            time.sleep(0.01)
-        assert answers(eager, 1) == ["0"]
-        assert eager.usage.unscored == {}
+        remembering = client(server, cache=tmp_path / "c")
+        assert answers(remembering, 3) == ["0", "1", "2"]
+        path = tmp_path / "c"
+        fresh = ChatClient(part(server), ReplyCache(path), remember=False)
+        for _ in range(2):
+            assert answers(fresh, 3) == ["0", "1", "2"]
+        assert fresh.usage.requests == 6 and fresh.usage.cache_hits == 0
+        assert ReplyCache(path).spent("scripted-1b").tokens == 9 * 120
+        assert len(ReplyCache(path)) == 3
 
 
 def test_a_broken_cache_is_told_by_the_call_that_needs_it(tmp_path: Path) -> None:

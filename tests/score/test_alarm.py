@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from attempts import rollout as attempt
-from fivestones.recipe import CriterionPart
+from fivestones.recipe import CriterionPart, JudgePart, WatchPart
 from fivestones.score.alarm import (
     EXACT,
     FEWEST,
@@ -20,7 +20,6 @@ from fivestones.score.alarm import (
     SECOND,
     TRAINING,
     Watch,
-    WatchSettings,
     divergence,
     fired,
     rising,
@@ -194,9 +193,7 @@ def learn(judge: Any, seed: int, *, steps: int = 60, lr: float = 0.06) -> tuple[
     logits = np.array([0.0] * len(FACTS) + [-1.0] * len(FILLER))
     sentences = np.array([*FACTS, *FILLER])
     training = scorer(judge)
-    watch = Watch(
-        scorer(SecondJudge(seed)), WatchSettings(every=3), steps=steps, most_training=2.0, most_second=2.0
-    )
+    watch = Watch(scorer(SecondJudge(seed)), WatchPart(judge=JudgePart(), every=3), steps=steps, most=2.0)
     rows: list[dict[str, Any]] = []
     for step in range(1, steps + 1):
         p = 1 / (1 + np.exp(-logits))
@@ -269,8 +266,8 @@ def group(*rewards: float | None, failed: Sequence[int] = ()) -> Group:
 
 
 def watch(second: Any, *, sample: int = 4, past: Sequence[Mapping[str, Any]] = ()) -> Watch:
-    settings = WatchSettings(every=2, sample=sample)
-    return Watch(second, settings, steps=20, most_training=5.0, most_second=2.0, past=past)
+    settings = WatchPart(judge=JudgePart(), every=2, sample=sample)
+    return Watch(second, settings, steps=20, most=5.0, past=past)
 
 
 def test_it_looks_every_few_steps_at_what_passed_the_gates_and_is_known() -> None:
@@ -279,7 +276,7 @@ def test_it_looks_every_few_steps_at_what_passed_the_gates_and_is_known() -> Non
     assert looking.after_step(1, [group(5.0)]) == {} and second.asked == []
     row = looking.after_step(2, [group(5.0, None, 0.0, 2.5, failed=[2])])
     assert second.asked == ["note 0", "note 3"]
-    assert row == {TRAINING: 0.75, SECOND: 0.5, "second/rollouts": 2.0, "second/unscored": 0.0}
+    assert row == {TRAINING: 0.75, SECOND: 0.2, "second/rollouts": 2.0, "second/unscored": 0.0}
 
 
 def test_a_look_without_an_answer_is_left_out_and_counted() -> None:
@@ -310,5 +307,5 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees() -> None:
 
 def test_settings_are_checked() -> None:
     for wrong in ({"every": 0}, {"sample": 1}, {"share": 2.0}, {"alpha": 0.0}):
-        with pytest.raises(ValueError, match="every >= 1"):
-            WatchSettings(**wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            WatchPart.model_validate({"judge": {}, **wrong})

@@ -68,5 +68,18 @@ def test_what_waits_is_dropped_when_generation_fails() -> None:
         scoring(1, rollout(TASKS[1], "x"))
         raise KeyboardInterrupt
     go.set()
-    scoring._thread.shutdown(wait=True)
+    scoring._threads[0].join(10)
     assert asked == ["a"]
+
+
+def test_groups_are_scored_together_where_the_scorer_may_be_asked_so() -> None:
+    together = threading.Barrier(2)  # neither goes on without the other
+
+    def scorer(task: Task, rollouts: Sequence[Rollout]) -> list[Score]:
+        together.wait(10)
+        return length(task, rollouts)
+
+    with Scoring(scorer, TASKS, 1, at_once=2) as scoring:
+        for place, text in enumerate(("x", "xx")):
+            scoring(place, rollout(TASKS[place], text))
+        assert [g.scores[0].reward for g in scoring.groups()] == [1, 2]

@@ -5,6 +5,6 @@ from __future__ import annotations
 from fivestones.chat.cache import ReplyCache, Spent
 from fivestones.chat.client import Ask, ChatClient, Unanswered, Unreadable
 from fivestones.chat.egress import Egress
-from fivestones.chat.usage import Usage
+from fivestones.chat.usage import Tally, Usage
 
-__all__ = ["Ask", "ChatClient", "Egress", "ReplyCache", "Spent", "Unanswered", "Unreadable", "Usage"]
+__all__ = ["Ask", "ChatClient", "Egress", "ReplyCache", "Spent", "Tally", "Unanswered", "Unreadable", "Usage"]

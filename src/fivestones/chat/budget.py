@@ -11,11 +11,15 @@ _FRAME = 32  # tokens that a chat template adds
 
 
 class Budget:
-    """What was spent is in the cache, so that a resumed run goes on counting; what is under way is here."""
+    """What was spent is in the cache, so that a resumed run goes on counting; what is under way is here.
 
-    def __init__(self, part: BudgetPart, cache: ReplyCache) -> None:
+    account: whose spending it is, a model's name.
+    """
+
+    def __init__(self, part: BudgetPart, cache: ReplyCache, account: str) -> None:
         self._part = part
         self._cache = cache
+        self._account = account
         self._reserved_tokens = 0
         self._reserved_money = 0.0
 
@@ -31,7 +35,7 @@ class Budget:
         """Sets the cost of a request aside until `settle`; False: there is not so much left."""
         part = self._part
         if part.tokens is not None or part.money is not None:
-            spent = self._cache.spent()
+            spent = self._cache.spent(self._account)
             tokens = spent.tokens + self._reserved_tokens + most.tokens
             money = spent.money + self._reserved_money + most.money
             if part.tokens is not None and tokens > part.tokens:

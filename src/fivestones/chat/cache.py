@@ -22,12 +22,11 @@ _APPLICATION = 0x35734A43  # "5sJC": marks the file as ours
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spent (
-    id INTEGER PRIMARY KEY CHECK (id = 0),
+    account TEXT PRIMARY KEY,
     input_tokens INTEGER NOT NULL,
     output_tokens INTEGER NOT NULL,
     money REAL NOT NULL
-);
-INSERT OR IGNORE INTO spent VALUES (0, 0, 0, 0.0);
+) WITHOUT ROWID;
 """
 
 
@@ -84,21 +83,27 @@ class ReplyCache:
             row = db.execute("SELECT value FROM replies WHERE key = ?", (key,)).fetchone()
             return None if row is None else dict(json.loads(row[0]))
 
-    def paid(self, cost: Spent, key: str | None = None, value: Mapping[str, Any] | None = None) -> None:
-        """Adds a cost to what was spent and, with a key, keeps what was bought."""
+    def paid(
+        self, account: str, cost: Spent, key: str | None = None, value: Mapping[str, Any] | None = None
+    ) -> None:
+        """Adds a cost to what an account has spent and, with a key, keeps what was bought."""
         with self._use() as db, _transaction(db):
             db.execute(
-                "UPDATE spent SET input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, "
-                "money = money + ?",
-                (cost.input_tokens, cost.output_tokens, cost.money),
+                "INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "input_tokens = input_tokens + excluded.input_tokens, "
+                "output_tokens = output_tokens + excluded.output_tokens, money = money + excluded.money",
+                (account, cost.input_tokens, cost.output_tokens, cost.money),
             )
             if key is not None:
                 db.execute("REPLACE INTO replies VALUES (?, ?)", (key, json.dumps(value)))
 
-    def spent(self) -> Spent:
-        """By all who shared the file, ever."""
+    def spent(self, account: str) -> Spent:
+        """By all who shared the file and the account, ever."""
         with self._use() as db:
-            return Spent(*db.execute("SELECT input_tokens, output_tokens, money FROM spent").fetchone())
+            row = db.execute(
+                "SELECT input_tokens, output_tokens, money FROM spent WHERE account = ?", (account,)
+            ).fetchone()
+            return Spent(*row) if row else Spent()
 
     def __len__(self) -> int:
         with self._use() as db:

@@ -66,8 +66,8 @@ class Unanswered:
 class ChatClient:
     """A chat model behind one or several endpoints.
 
-    environ: where the keys are; rng: of the jitter, which changes no answer. Raises UsageError for a part
-    without endpoint or model, or a key that is not there.
+    remember: False asks everything anew and keeps no reply (what it costs counts all the same); tally: several
+    clients may share one; environ: where the keys are; rng: of the jitter, which changes no answer. Raises UsageError for a part without endpoint or model, or a key that is not there.
     """
 
     def __init__(
@@ -76,6 +76,8 @@ class ChatClient:
         cache: ReplyCache,
         *,
         egress: Egress | None = None,
+        remember: bool = True,
+        tally: Tally | None = None,
         environ: Mapping[str, str] = os.environ,
         rng: random.Random | None = None,
     ) -> None:
@@ -83,10 +85,12 @@ class ChatClient:
             raise UsageError("a chat model needs `endpoints` (at least one) and `model` (its name there)")
         self._part = part
         self._cache = cache
-        self._budget = Budget(part.budget, cache)
+        self._account = part.model
+        self._budget = Budget(part.budget, cache, part.model)
         self._egress = egress or Egress(None)
+        self._remember = remember
         self._rng = rng or random.Random()
-        self._tally = Tally()
+        self._tally = tally or Tally()
         self._endpoints = [Endpoint(e, part.limits, environ) for e in part.endpoints]
         self._asking: dict[str, asyncio.Task[Any]] = {}  # key -> the question under way
         self._told: set[tuple[str, str]] = set()  # (endpoint, cause) of failures that were logged
@@ -111,12 +115,6 @@ class ChatClient:
         except BaseException:  # Ctrl-C: leave now; answers that still come are kept for the next time
             future.cancel()
             raise
-
-    def begin(self, asks: Sequence[Ask[Any]]) -> None:
-        """Starts what `complete` will soon be asked, and returns at once: by then the answers are in the
-        cache, or under way. What found no answer is simply asked again."""
-        if asks:
-            asyncio.run_coroutine_threadsafe(self._begin(asks), self._running())
 
     def close(self) -> None:
         """Ends the connections. What is still under way is lost."""
@@ -151,13 +149,6 @@ class ChatClient:
         waiting = [self._answer(ask, end) for ask in asks]
         return list(await asyncio.gather(*waiting))
 
-    async def _begin(self, asks: Sequence[Ask[Any]]) -> None:
-        end = asyncio.get_running_loop().time() + self._part.limits.deadline
-        for ask in asks:
-            key, body = self._keyed(ask)
-            if key not in self._asking and self._kept(key, ask) is None:
-                self._started(ask, key, body, end).add_done_callback(_heard)
-
     async def _answer(self, ask: Ask[T], end: float) -> T | Unanswered:
         key, body = self._keyed(ask)
         kept = self._kept(key, ask)
@@ -185,7 +176,7 @@ class ChatClient:
         return task
 
     def _kept(self, key: str, ask: Ask[T]) -> T | None:
-        value = self._cache.get(key)
+        value = self._cache.get(key) if self._remember else None
         try:
             return None if value is None else ask.read(str(value.get("text")))
         except Unreadable:  # kept by a version that read it otherwise
@@ -251,7 +242,7 @@ class ChatClient:
             raise
         finally:
             self._budget.settle(most)
-            self._cache.paid(cost, key if kept else None, kept)
+            self._cache.paid(self._account, cost, key if kept and self._remember else None, kept)
             self._tally.request(time.monotonic() - began, cost, retry=retry, answered=kept is not None)
 
     def _request(self, ask: Ask[Any]) -> dict[str, Any]:
@@ -297,12 +288,6 @@ def _read(reply: Reply, read: Callable[[str], T]) -> T:
         return read(reply.text)
     except Unreadable as error:
         raise Failed(str(error), again=True, billed=True) from error
-
-
-def _heard(task: asyncio.Task[Any]) -> None:
-    """Whoever asks the question again meets the error himself."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _forever(loop: asyncio.AbstractEventLoop) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from fivestones import __version__, environ
+from fivestones.cli.judge import judge_app
 from fivestones.cli.synth import synth_app
 from fivestones.cli.verb import command_line, follow, stdout
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     epilog="Start with `fivestones run soap`, or with your own data: `fivestones init NAME --from FILE`.",
 )
 app.add_typer(synth_app, name="synth")
+app.add_typer(judge_app, name="judge")
 
 RecipeArgument = Annotated[
     str, typer.Argument(help="a built-in recipe (soap) or a .yaml file", metavar="RECIPE")

@@ -15,7 +15,9 @@ from fivestones.cli.verb import command_line, follow, stdout
 
 if TYPE_CHECKING:
     from fivestones.audit import AuditSettings
-    from fivestones.protocols import Judge, Progress
+    from fivestones.build import Job
+    from fivestones.judges import Judges
+    from fivestones.protocols import Progress
     from fivestones.recipe import Recipe
     from fivestones.score.people import Reviews
 
@@ -84,9 +86,10 @@ def audit(
         settings = AuditSettings(
             half=half.value, threshold=threshold, repeats=repeats, probes=probes, draws=draws
         )
+        folder = Path(judge) if (Path(judge) / "recipe.yaml").is_file() else None
         recipe = _recipe_of(judge, profile, overrides or [])
         name = judge if judge == "facts" else f"{recipe.name}: {recipe.judge.kind}"
-        found = _audited(file, recipe, settings, name, attacks, progress)
+        found = _audited(file, recipe, folder, settings, name, attacks, progress)
         if out is not None:
             target = out / "audit.json" if out.is_dir() else out
             with disk_errors(target):
@@ -198,9 +201,15 @@ def import_labels(
 
 
 def _store(run: Path, labels: Path | None) -> Path:
+    """The file of labels: the one asked for, the one that the run's judge reads, or RUN/labels.jsonl."""
+    from fivestones.recipe_load import load_recipe
     from fivestones.runlog import RunDir
 
-    return labels or RunDir.open(run).path / "labels.jsonl"
+    folder = RunDir.open(run).path
+    if labels is None:
+        judges = load_recipe(folder / "recipe.yaml").judge.judges
+        labels = next((part.labels for part in judges if part.labels), folder / "labels.jsonl")
+    return labels
 
 
 def _show_raters(said: Reviews, show: Callable[[Any, Mapping[str, Any]], None]) -> None:
@@ -220,39 +229,43 @@ def _recipe_of(judge: str, profile: str | None, overrides: list[str]) -> Recipe:
 
 
 def _audited(
-    file: Path, recipe: Recipe, settings: AuditSettings, name: str, attacks: int, progress: Progress
+    file: Path,
+    recipe: Recipe,
+    folder: Path | None,
+    settings: AuditSettings,
+    name: str,
+    attacks: int,
+    progress: Progress,
 ) -> dict[str, Any]:
+    """folder: the run directory whose paid replies are used again."""
     from fivestones.audit import audit as audit_judge
     from fivestones.audit import read_cases
     from fivestones.audit.cases import fields_of
-    from fivestones.build import Job
+    from fivestones.build import Job, sample_rows
 
     cases = read_cases(file)
     fields = fields_of(cases)
-    job = Job(recipe, {})
-    judge, fresh = job.judge(fields), job.judge(fields, fresh=True)
-    found = audit_judge(
-        judge, cases, settings, name=name, fresh=fresh, usage=_counters(judge), progress=progress
-    )
-    found["adversarial"] = _table(recipe, attacks, settings.draws, progress) if attacks else None
+    job = Job(recipe, sample_rows(recipe, attacks) if attacks else {}, folder)
+    judge, fresh = (job.judges.make(recipe.judge, fields, fresh=anew) for anew in (False, True))
+    usage = _counters(job.judges)
+    found = audit_judge(judge, cases, settings, name=name, fresh=fresh, usage=usage, progress=progress)
+    found["adversarial"] = _table(job, attacks, settings.draws, progress) if attacks else None
     return found
 
 
-def _table(recipe: Recipe, count: int, draws: int, progress: Progress) -> dict[str, Any] | None:
+def _table(job: Job, count: int, draws: int, progress: Progress) -> dict[str, Any] | None:
     """The adversarial table on cases like those of the recipe; None for a job without reference texts."""
     from fivestones.audit.attacks import mode_of, table
-    from fivestones.build import Job, sample_rows
 
-    job = Job(recipe, sample_rows(recipe, count))
     fields = job.judged
     tasks = [task for task in job.tasks("train") if _texts(task.reference.get("output"), fields)][:count]
     if not fields or not tasks:
         return None
     return table(
-        job.judge(fields),
+        job.judges.make(job.recipe.judge, fields),
         tasks,
         fields,
-        {concept.name: concept.forms for concept in job.lexicon.concepts.values()},
+        {concept.name: concept.forms for concept in job.judges.lexicon.concepts.values()},
         mode_of(tasks[0]),
         draws=draws,
         told=lambda done, of: progress(done, of, "adversarial table"),
@@ -263,11 +276,14 @@ def _texts(output: Any, fields: tuple[str, ...]) -> bool:
     return isinstance(output, Mapping) and all(isinstance(output.get(f), str) for f in fields)
 
 
-def _counters(judge: Judge) -> Callable[[], Mapping[str, float]] | None:
-    """Of a judge that counts: its `usage`, a dataclass of numbers that grow."""
-    if not hasattr(judge, "usage"):
-        return None
-    return lambda: {k: v for k, v in asdict(judge.usage).items() if isinstance(v, int | float)}
+def _counters(judges: Judges) -> Callable[[], Mapping[str, float]] | None:
+    """Of judges that ask a server: the numbers of their usage, which grow."""
+
+    def numbers() -> dict[str, float]:
+        assert judges.usage is not None  # once there is one it stays
+        return {k: v for k, v in asdict(judges.usage).items() if isinstance(v, int | float)}
+
+    return numbers if judges.usage else None
 
 
 def _queue(

@@ -17,8 +17,10 @@ from fivestones.recipe import Recipe
 from fivestones.types import Generation, Task
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")  # weights, configuration, tokenizer
-CODE = ("environments", "score")  # of this package: gates, rubrics and judges
+CODE = ("chat", "environments", "score")  # of this package: gates, rubrics and judges
 CODE_FILES = (".py", ".yaml", ".json")
+# where a judge is asked, how patiently and at what cost does not change what it says; its members follow it
+NO_OPINION = {"endpoints", "limits", "budget", "cache", "retries", "wait", "members"}
 
 
 def input_digests(recipe: Recipe, model: Path) -> dict[str, str]:
@@ -41,20 +43,28 @@ def model_digest(folder: Path) -> str:
 
 
 def judge_digest(recipe: Recipe) -> str:
-    """Of all that decides a score: the rubric, the judge with its options, and the code behind both.
+    """Of all that decides a score: the rubric, the judge with its options and people's labels, and the code
+    behind them.
 
     Of a user's own `module:attribute` the code is the module's file, not what that imports.
     """
     package = Path(__file__).parents[1]
     inside = [p for part in CODE for p in (package / part).rglob("*") if p.suffix in CODE_FILES]
     code = [[str(path.relative_to(package)), sha256(path)] for path in sorted(inside)]
-    for kind in (recipe.environment.kind, recipe.judge.kind):
+    judges = recipe.judge.judges
+    for part in judges:
+        if part.labels and part.labels.is_file():
+            code.append(["labels", sha256(part.labels)])
+        if part.kind == "llm" and part.rubric.endswith((".yaml", ".yml")):
+            code.append(["rubric", _file_digest("judge.rubric", Path(part.rubric))])
+    for kind in (recipe.environment.kind, *(part.kind for part in judges)):
         module, colon, _ = kind.partition(":")
         if colon:
             environ.look_in(recipe.modules)
         if colon and (path := _source(module)):
             code.append([kind, sha256(path)])
-    return _digest([recipe.model_dump(mode="json", include={"environment", "judge"}), *code])
+    said = [part.model_dump(mode="json", exclude=NO_OPINION) for part in judges]
+    return _digest([recipe.environment.model_dump(mode="json"), said, *code])
 
 
 def record_key(

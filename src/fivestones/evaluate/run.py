@@ -27,6 +27,7 @@ class Dataset:
     scorer: Scorer
     lenient: Callable[[str], Mapping[str, Any] | None]
     criteria: tuple[str, ...] = ()  # names, in order
+    at_once: int = 1  # outputs that the scorer may be asked about at the same time
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def evaluate_contestant(
     for start in range(0, len(missing), CHUNK):
         chunk = missing[start : start + CHUNK]
         began = time.monotonic()
-        with Scoring(dataset.scorer, chunk, 1, partial(_tell, progress, done, len(tasks), label)) as scoring:
+        tell = partial(_tell, progress, done, len(tasks), label)
+        with Scoring(dataset.scorer, chunk, 1, tell, dataset.at_once) as scoring:
             contestant.roll(chunk, scoring)
             seconds = (time.monotonic() - began) / len(chunk)
             records = [_record(name, dataset, g, keys[g.task.id], seconds) for g in scoring.groups()]

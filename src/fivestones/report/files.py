@@ -32,6 +32,8 @@ class RunFiles:
     cases: Mapping[str, Mapping[str, str]]  # dataset -> task id -> source text
     summary: Json
     certificate: Json
+    judge: list[Json]  # what judges behind endpoints were asked: all lines, each costs
+    audit: Json  # of the judge; {} when none was made
     absent: list[str]  # what is not there, in words
     problems: list[str]  # what is there and cannot be read
 
@@ -69,6 +71,8 @@ def read_run(run_dir: Path) -> RunFiles:
             "summary.json", "the evaluation is not finished, so there is no verdict", _json_object, {}
         ),
         certificate=read("data/certificate.json", "data certificate", _json_object, {}),
+        judge=read("judge.jsonl", "", read_jsonl, []) if (run_dir / "judge.jsonl").exists() else [],
+        audit=read("audit.json", "", _json_object, {}) if (run_dir / "audit.json").exists() else {},
         absent=absent,
         problems=problems,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from fivestones.report import text
 from fivestones.report.files import RunFiles
+from fivestones.score.alarm import fired
 
 
 def to_markdown(run: RunFiles) -> str:
@@ -19,6 +20,8 @@ def to_markdown(run: RunFiles) -> str:
         out += [_progress(run.metrics), ""]
     else:
         out += _tables(summary, trained, wanted)
+    if alarms := fired(run.metrics):
+        out += [f"**Hacking alarm** at steps {', '.join(map(str, alarms))}: see the page.", ""]
     if changed := text.overrides(summary):
         told = (f"{k} = {v['used']} (declared: {v['declared']})" for k, v in changed.items())
         out += [f"Changed at the evaluation: {'; '.join(told)}", ""]

@@ -9,14 +9,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from fivestones.audit.page import audit_section
 from fivestones.evaluate.summary import section_metric
 from fivestones.report import charts, text
 from fivestones.report.examples import duels, samples
 from fivestones.report.files import RunFiles, read_run
+from fivestones.report.judging import judging
 from fivestones.report.markdown import to_markdown
 from fivestones.report.timing import times
 from fivestones.report.training import Training, training
 from fivestones.runlog import write_atomic
+from fivestones.score.alarm import fired
 
 Json = dict[str, Any]
 TRAINED_COLOUR = 0
@@ -87,6 +90,9 @@ def _context(run: RunFiles, price_per_hour: float | None) -> Json:
         },
         "colours": colours,
         "training": curves,
+        "judging": judging(run.judge),
+        "audit": audit_section(run.audit) if run.audit else Markup(""),
+        "alarms": fired(run.metrics),
         "time": clock,
         "price": price_per_hour,
         "samples": samples(run.rollouts),

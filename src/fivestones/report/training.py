@@ -27,6 +27,13 @@ NAMES = {  # key -> (name, unit); the longest key that starts the metric's name 
     "loss": ("Loss", "a token"),
     "clip": ("Clipped tokens", "share"),
     "unscored": ("Unscored outputs", "rollouts"),
+    "second/training": ("Watched sample, training judge", "share of the greatest reward"),
+    "second/judge": ("Watched sample, second judge", "share of the greatest reward"),
+    "second/alarm": ("Hacking alarm", "1: raised"),
+    "second/p_training": ("The training judge's scores rise", "one-sided p"),
+    "second/p_gap": ("The second judge's do not follow", "one-sided p"),
+    "second/rollouts": ("Watched sample", "rollouts"),
+    "second/unscored": ("Watched sample, unscored", "rollouts"),
 }
 HEALTH = ("completion_tokens", "truncated", "zero_contrast")
 NOT_CURVES = ("step", "phase", "time", "timestamp", "seed")

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fivestones.protocols import Scorer
+from fivestones.recipe import WatchPart
 from fivestones.types import Group, Rollout, Score, Task
 
 log = logging.getLogger(__name__)
@@ -107,39 +108,26 @@ def _inversions(m: int) -> Array:
     return shares
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchSettings:
-    every: int = 5  # steps between two looks
-    sample: int = 16  # rollouts of a look
-    share: float = 1 / 3  # of the training judge's gain that the second judge must see
-    alpha: float = 0.05  # chance that a sound run raises an alarm
-
-    def __post_init__(self) -> None:
-        if self.every < 1 or self.sample < 2 or not 0 <= self.share <= 1 or not 0 < self.alpha < 1:
-            raise ValueError(f"{self}: every >= 1, sample >= 2, share in [0, 1], alpha in (0, 1)")
-
-
 class Watch:
     """What a training stage calls after each step.
 
-    second: scores with the held-out judge and the same gates; most: its greatest reward and the training
-    judge's, so that both series are in [0, 1]. steps: of the run; past: rows of its metrics so far, so that a
-    resumed run sees what an uninterrupted one would.
+    second: scores with the held-out judge by the same rubric; most: the greatest reward, so that both series
+    are in [0, 1]. steps: of the run; past: rows of its metrics so far, so that a resumed run sees what an
+    uninterrupted one would.
     """
 
     def __init__(
         self,
         second: Scorer,
-        settings: WatchSettings,
+        settings: WatchPart,
         *,
         steps: int,
-        most_training: float,
-        most_second: float,
+        most: float,
         past: Sequence[Mapping[str, Any]] = (),
         seed: int = 0,
     ) -> None:
         self._second, self._settings, self._seed = second, settings, seed
-        self._most = (most_training, most_second)
+        self._most = most
         self._alpha = settings.alpha / max(1, steps // settings.every)
         known = [row for row in past if TRAINING in row and SECOND in row]
         self._looks = [(float(row[TRAINING]), float(row[SECOND])) for row in known]
@@ -180,7 +168,7 @@ class Watch:
                 if score.reward is None or first.reward is None:
                     unscored += 1
                 elif not score.failed:
-                    pairs.append((first.reward / self._most[0], score.reward / self._most[1]))
+                    pairs.append((first.reward / self._most, score.reward / self._most))
         return pairs, unscored
 
     def _sample(self, step: int, groups: Sequence[Group]) -> list[tuple[Task, list[tuple[Rollout, Score]]]]:

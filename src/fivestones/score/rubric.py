@@ -63,6 +63,11 @@ class RubricScorer:
         return tuple(self._criteria)
 
     @property
+    def points(self) -> Mapping[str, float]:
+        """Criterion -> the points it can earn, of those that earn any."""
+        return {name: part.weight for name, part in self._criteria.items() if part.weight > 0}
+
+    @property
     def max_reward(self) -> float:
         """What a perfect output earns."""
         return self._gate_points + math.fsum(part.weight for part in self._criteria.values())

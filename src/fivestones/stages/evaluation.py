@@ -36,7 +36,9 @@ def evaluate(shared: Shared, folders: Mapping[str, Path]) -> list[EvalRecord]:
 
 def _evaluated(shared: Shared, contestant: Contestant, dataset: Dataset, scorer: str) -> list[EvalRecord]:
     def log_time(tasks: int) -> None:
-        shared.log_time("evaluate", contestant=contestant.name, dataset=dataset.name, tasks=tasks)
+        row = {"contestant": contestant.name, "dataset": dataset.name, "tasks": tasks}
+        shared.log_time("evaluate", **row)
+        shared.log_judge("evaluate", **row)
 
     path = shared.run.path / "eval" / f"{contestant.name}.jsonl"
     return evaluate_contestant(contestant, dataset, scorer, path, shared.progress, log_time)

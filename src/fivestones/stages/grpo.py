@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fivestones.runlog import read_jsonl
+from fivestones.score.alarm import Watch
 from fivestones.stages.interrupt import WholeSteps
 from fivestones.stages.shared import Shared
 from fivestones.train.breaker import Breaker
@@ -30,6 +32,7 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
     shared.resume(policy, "train")
     logged = [r for r in read_jsonl(run.metrics_path) if r["phase"] == "train"]
     breaker = Breaker(recipe.train.max_unscored, [(r["unscored"], r["rollouts"]) for r in logged])
+    watch = _watch(shared, logged)
     seconds: dict[str, float] = {}
     clock = time.monotonic()
 
@@ -56,11 +59,13 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
     def after(step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
         nonlocal clock
         row = {"step": step + 1, "phase": "train", **group_metrics(groups, recipe.train.min_contrast)}
-        run.append(run.metrics_path, {**row, **metrics})
+        seen = watch.after_step(step + 1, groups) if watch else {}
+        run.append(run.metrics_path, {**row, **metrics, **seen})
         if recipe.train.log_rollouts:
             run.save_rollouts(step + 1, rollout_rows(groups))
         spent = {**seconds, "update": time.monotonic() - clock - sum(seconds.values())}
         shared.log_time("train", step=step + 1, **spent)
+        shared.log_judge("train", step=step + 1)
         if (step + 1) % recipe.train.checkpoint_every == 0 or step + 1 == recipe.train.steps:
             save()
         breaker.end_step()
@@ -78,5 +83,21 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
             sampler,
             shared.most_tokens,
             after,
+            shared.job.points if recipe.train.scale == "gdpo" else None,
         )
     return shared.finish("train", shared.last("train") if recipe.train.steps else warm)
+
+
+def _watch(shared: Shared, logged: Sequence[Mapping[str, Any]]) -> Watch | None:
+    """The second judge, with the looks that are in the log."""
+    part, second = shared.recipe.watch, shared.job.second_scorer
+    if part is None or second is None:
+        return None
+    return Watch(
+        second,
+        part,
+        steps=shared.recipe.train.steps,
+        most=shared.job.max_reward,
+        past=logged,
+        seed=shared.recipe.seed,
+    )

@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from fivestones.build import Job
+from fivestones.chat import Usage
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
 from fivestones.models.allocator import keep_memory, release_memory
@@ -51,6 +52,7 @@ class Shared:
         self.base = model_folder(self.recipe.model)
         self.tokenizer = load_tokenizer(self.base)
         self.context = context_length(read_config(self.base))
+        self._judged = Usage()  # at the last row of the judge's log
         self._lengths: dict[tuple[Message, ...], int] = {}  # of prompts, in tokens
 
     @property
@@ -182,7 +184,7 @@ class Shared:
         began = time.monotonic()
         temperature = self.recipe.rollout.temperature
         generation = replace(self.job.generation, temperature=temperature, schema=schema)
-        with Scoring(self.job.scorer, tasks, group_size, tell) as scoring:
+        with Scoring(self.job.scorer, tasks, group_size, tell, self.job.at_once) as scoring:
             self._collect(tasks, sampler, chat, generation, label, group_size, scoring)
             middle = time.monotonic()
             groups = scoring.groups()
@@ -228,6 +230,13 @@ class Shared:
         """A row of the run's timings, with the peak of memory so far."""
         timing = {"phase": phase, **row, "peak_memory_bytes": process_peak()}
         self.run.append(self.run.timings_path, timing)
+
+    def log_judge(self, phase: str, **row: Any) -> None:
+        """A row of the judges' log: what they have cost since the last one; none when they ask no server."""
+        used = self.job.judges.usage
+        if used is not None:
+            since, self._judged = used - self._judged, used
+            self.run.append(self.run.judge_path, {"phase": phase, **row, **asdict(since)})
 
     def finish(self, phase: str, folder: Path, **found: Any) -> Path:
         """Remember that the phase is done, and the model folder that it led to; returns the folder."""

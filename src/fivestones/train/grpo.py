@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fivestones.protocols import Policy, Sampler
 from fivestones.recipe import TrainPart
+from fivestones.train.gdpo import Points
 from fivestones.train.samples import contrast, to_samples
 from fivestones.types import Group, Task
 
@@ -29,9 +30,10 @@ def train(
     sampler: Sampler,
     max_tokens: int,
     after_step: Callable[[int, Sequence[Group], Mapping[str, float]], None],
+    points: Points | None = None,
 ) -> None:
     """From `policy.step` to `part.steps`. max_tokens: the most that a rollout can sample; after_step: (step,
-    groups, metrics of the update)."""
+    groups, metrics of the update); points: of the rubric, for scale `gdpo`."""
     for step in range(policy.step, part.steps):
         sampler.sync(policy.weights(), version=step)  # on-policy: roll out with the weights we update
         groups = collect(tasks_at(step, 0), step)
@@ -39,6 +41,6 @@ def train(
             missing = part.tasks_per_step - sum(contrast(g) > part.min_contrast for g in groups)
             if missing > 0:
                 groups += collect(tasks_at(step, extra + 1)[:missing], step)
-        samples = to_samples(groups, part, max_tokens)
+        samples = to_samples(groups, part, max_tokens, points)
         metrics = policy.update(samples)
         after_step(step, groups, metrics)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from fivestones.recipe import TrainPart
-from fivestones.train.advantage import centered, scaled
-from fivestones.types import Group, Rollout, Sample
+from fivestones.train.advantage import Array, centered, scaled
+from fivestones.train.gdpo import Points, components, decoupled
+from fivestones.types import Group, Rollout, Sample, Score
 
 
 def length_penalty(tokens: int, limit: int, soft: float, size: float) -> float:
@@ -25,25 +26,22 @@ def contrast(group: Group) -> float:
     return float(np.std(known)) if len(set(known)) > 1 else 0.0
 
 
-def to_samples(groups: Sequence[Group], part: TrainPart, max_tokens: int) -> list[Sample]:
-    """Drop unscored rollouts, then groups without contrast; spread each advantage over the sampled tokens."""
-    kept: list[list[Rollout]] = []
-    rewards: list[list[float]] = []
-    for group in groups:
-        if contrast(group) <= part.min_contrast:
-            continue  # no contrast, no gradient
-        pairs = [
-            (
-                r,
-                s.reward
-                - length_penalty(sum(r.loss_mask), max_tokens, part.length_soft, part.length_penalty),
-            )
-            for r, s in zip(group.rollouts, group.scores, strict=True)
-            if s.reward is not None  # unknown is not zero
-        ]
-        kept.append([r for r, _ in pairs])
-        rewards.append([x for _, x in pairs])
-    advantages = scaled([centered(r) for r in rewards], part.scale, part.scale_floor)
+def to_samples(
+    groups: Sequence[Group], part: TrainPart, max_tokens: int, points: Points | None = None
+) -> list[Sample]:
+    """Drop unscored rollouts, then groups without contrast; spread each advantage over the sampled tokens.
+
+    points: of the rubric, for scale `gdpo`.
+    """
+    # no contrast, no gradient
+    kept = [_scored(group) for group in groups if contrast(group) > part.min_contrast]
+    lost = [[_penalty(r, part, max_tokens) for r, _ in pairs] for pairs in kept]
+    if part.scale == "gdpo":
+        advantages = _by_component([[s for _, s in pairs] for pairs in kept], lost, part, points)
+    else:
+        rewards = [[s.reward or 0.0 for _, s in pairs] for pairs in kept]
+        nets = [np.subtract(r, p).tolist() for r, p in zip(rewards, lost, strict=True)]
+        advantages = scaled([centered(net) for net in nets], part.scale, part.scale_floor)
     return [
         Sample(
             task_id=r.task_id,
@@ -53,6 +51,33 @@ def to_samples(groups: Sequence[Group], part: TrainPart, max_tokens: int) -> lis
             logprobs=r.logprobs,
             advantages=tuple(float(a) if m else 0.0 for m in r.loss_mask),
         )
-        for rollouts, values in zip(kept, advantages, strict=True)
-        for r, a in zip(rollouts, values, strict=True)
+        for pairs, values in zip(kept, advantages, strict=True)
+        for (r, _), a in zip(pairs, values, strict=True)
     ]
+
+
+def _scored(group: Group) -> list[tuple[Rollout, Score]]:
+    """Those that have a reward: unknown is not zero."""
+    pairs = zip(group.rollouts, group.scores, strict=True)
+    return [(rollout, score) for rollout, score in pairs if score.reward is not None]
+
+
+def _penalty(rollout: Rollout, part: TrainPart, max_tokens: int) -> float:
+    return length_penalty(sum(rollout.loss_mask), max_tokens, part.length_soft, part.length_penalty)
+
+
+def _by_component(
+    scores: Sequence[Sequence[Score]],
+    lost: Sequence[Sequence[float]],
+    part: TrainPart,
+    points: Points | None,
+) -> list[Array]:
+    """The length penalty is a component of its own, in [-1, 0] before its weight."""
+    if points is None:
+        raise ValueError("scale gdpo needs the points of each criterion")
+    size = part.length_penalty or 1.0
+    parts = [
+        np.column_stack([components(s, points), -np.asarray(p) / size])
+        for s, p in zip(scores, lost, strict=True)
+    ]
+    return decoupled(parts, [points.gates, *points.criteria.values(), part.length_penalty], part.scale_floor)

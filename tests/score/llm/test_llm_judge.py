@@ -309,17 +309,6 @@ def test_an_outage_pauses_and_what_resumes_ends_the_same_and_pays_nothing_twice(
         assert resumed.usage.cache_hits == bought
 
 
-def test_judging_may_begin_before_the_group_is_whole() -> None:
-    with ScriptedServer() as server:
-        eager = judge(server)
-        for g in range(4):
-            eager.begin(task(), [note(g), {"S": ":"}])
-        assert eager(task(), [note(g) for g in range(4)]) == judge(server)(
-            task(), [note(g) for g in range(4)]
-        )
-        assert max(server.answered.values()) == 2  # once for each of the judges
-
-
 def test_a_judge_may_be_asked_from_several_threads() -> None:
     from concurrent.futures import ThreadPoolExecutor
 

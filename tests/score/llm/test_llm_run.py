@@ -17,6 +17,15 @@ from scripted_server import Body, ScriptedServer, section
 
 WORDS = {"refund": "pay", "crash": "bug", "login": "bug", "invoice": "pay"}
 
+RUBRIC = """
+name: label
+role: You check labels.
+source: ticket
+part: section
+fields:
+  c: {kind: graded, question: "How well does the label fit?", levels: [no, hardly, perhaps, nearly, yes]}
+"""
+
 
 def grade(body: Body) -> str:
     """0 to 4, by the letters of the label."""
@@ -43,17 +52,17 @@ def recipe(folder: Path) -> Path:
     made: dict[str, Any] = {
         "name": "judged",
         "threads": 1,
-        "modules": [str(Path(__file__).parent)],
         "environment": {"kind": "structured", "structured": structured},
         "files": {"train": "rows.jsonl", "test_share": 0.25},
         "model": {"source": str(folder / "model"), "dtype": "float32"},
-        "judge": {"kind": "own_llm:judge", "retries": 1, "wait": 0.01},
+        "judge": {"kind": "llm", "model": "m", "rubric": "rubric.yaml", "retries": 1, "wait": 0.01},
         "generation": {"max_tokens": 12},
         "warmup": {"references": 16, "passes": 16, "lr": 0.02},
         "rollout": {"group_size": 4, "slots": 8},
         "train": {"steps": 4, "tasks_per_step": 2, "lr": 0.003, "checkpoint_every": 3},
         "evaluate": {"contestants": ["trained"], "draws": 50, "slots": 4},
     }
+    (folder / "rubric.yaml").write_text(RUBRIC)
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(made))
     return path
@@ -69,8 +78,8 @@ def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
     file = recipe(tmp_path)
 
     def run(server: ScriptedServer, name: str, *, resume: bool = False) -> fivestones.Run:
-        options = {"url": server.url, "cache": str(tmp_path / f"{name}.sqlite")}
-        return fivestones.run(file, {"judge.options": options}, out=tmp_path / name, resume=resume)
+        asked = {"judge.endpoints": [{"url": server.url}], "judge.limits": {"attempts": 2, "backoff": 0.001}}
+        return fivestones.run(file, asked, out=tmp_path / name, resume=resume)
 
     with ScriptedServer(grade) as calm, ScriptedServer(grade) as rough:
         expected = outcome(run(calm, "calm"))
@@ -82,5 +91,9 @@ def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
         got = outcome(run(rough, "rough", resume=True))
         assert got == expected
         assert rough.answered == calm.answered  # each question once, before and after the outage
+    rows = [json.loads(line) for line in (tmp_path / "calm" / "judge.jsonl").read_text().splitlines()]
+    assert [r["phase"] for r in rows] == ["train"] * 4 + ["evaluate"]
+    assert sum(r["requests"] for r in rows) == len(calm.requests)
+    assert "What was asked of judges" in (tmp_path / "calm" / "report.html").read_text()
     rewards = [json.loads(line).get("reward_mean") for line in expected[0].splitlines()]
     assert len({r for r in rewards if r is not None}) > 1

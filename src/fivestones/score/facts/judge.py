@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ class FactsJudge:
 
     Reads of `task.reference`: "facts" (list of Fact or of dicts), else "output" (object of field -> text),
     else "source" (the dialogue). What is there beside the truth serves as licence for the note's statements.
+    May be called from several threads.
     """
 
     def __init__(self, lexicon: Lexicon, fields: Sequence[str], settings: Settings | None = None) -> None:
@@ -62,6 +64,7 @@ class FactsJudge:
         self.fields = tuple(fields)
         self.settings = settings or Settings()
         self._cases: OrderedDict[str, Case] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __call__(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
         case = self._case(task)
@@ -82,15 +85,16 @@ class FactsJudge:
     def _case(self, task: Task) -> Case | None:
         payload = json.dumps(task.reference, sort_keys=True, default=repr)
         key = hashlib.blake2b(f"{task.id}\0{payload}".encode(), digest_size=16).hexdigest()
-        if key in self._cases:
-            self._cases.move_to_end(key)
-            return self._cases[key]
-        case = build_case(task.reference, self.lexicon, self.fields)
-        if case is not None:
-            self._cases[key] = case
-            if len(self._cases) > _CACHED_CASES:
-                self._cases.popitem(last=False)
-        return case
+        with self._lock:
+            if key in self._cases:
+                self._cases.move_to_end(key)
+                return self._cases[key]
+            case = build_case(task.reference, self.lexicon, self.fields)
+            if case is not None:
+                self._cases[key] = case
+                if len(self._cases) > _CACHED_CASES:
+                    self._cases.popitem(last=False)
+            return case
 
     def _judge(self, case: Case, output: Mapping[str, Any]) -> dict[str, _Section]:
         texts = {f: as_text(output.get(f)) for f in self.fields}

@@ -8,7 +8,8 @@ from typing import Any
 
 from fivestones.chat.client import Ask, ChatClient, Unanswered
 from fivestones.chat.usage import Usage
-from fivestones.score.llm.prompt import Output, as_text, messages, response_format
+from fivestones.recipe_chat import Output
+from fivestones.score.llm.prompt import as_text, messages, response_format
 from fivestones.score.llm.rubric import FAIL, Criterion, Rubric
 from fivestones.score.llm.verdict import Opinion, Quotable, read_verdict
 from fivestones.types import Task, Verdict
@@ -37,12 +38,6 @@ class LlmJudge:
     @property
     def usage(self) -> Usage:
         return self._client.usage
-
-    def begin(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> None:
-        """Starts the requests for outputs that will soon be judged, and does not wait: a rollout can be
-        judged while others are still written."""
-        asked = [self._ask(task, field, output.get(field)) for output in outputs for field in self.fields]
-        self._client.begin([ask for ask in asked if isinstance(ask, Ask)])
 
     def __call__(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
         verdicts = []

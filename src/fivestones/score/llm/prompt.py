@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
+from fivestones.recipe_chat import Output
 from fivestones.score.llm.rubric import FAIL, PASS, TOP, Criterion, Rubric
 
-Output = Literal["schema", "json", "text"]
 LEFT_OUT = "(left out)"  # shown for a field that the output does not have
 _LONGEST_REASON = 600  # characters; an unbounded string can use up all tokens
 _WORDS = 60

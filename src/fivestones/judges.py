@@ -1,0 +1,90 @@
+"""The judges that a recipe names: a part of it -> what judges, with the clients and caches behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from fivestones.chat import ChatClient, Egress, ReplyCache, Tally, Usage
+from fivestones.environments.soap import knowledge
+from fivestones.environments.soap.facts import extra_concepts
+from fivestones.own import resolve
+from fivestones.protocols import Judge
+from fivestones.recipe import MemberPart
+from fivestones.recipe_chat import ChatPart
+from fivestones.score.ensemble import Ensemble, GateThenJudge
+from fivestones.score.facts.judge import FactsJudge
+from fivestones.score.facts.lexicon import Lexicon
+from fivestones.score.llm import LlmJudge, load_rubric
+from fivestones.score.people import PeopleJudge
+
+AT_ONCE = 16  # groups that may wait for a server at the same time
+FOR_THREADS = {"facts", "llm", "ensemble"}  # kinds that several threads may ask
+
+
+class Judges:
+    """modules: folders of the user's own; folder: the run directory, for replies that were paid for and the
+    record of what left the machine. None keeps the replies in memory, and no record."""
+
+    def __init__(self, modules: Sequence[Path] = (), folder: Path | None = None) -> None:
+        self._modules, self._folder = modules, folder
+        self._clients: dict[tuple[str, bool], ChatClient] = {}
+        self._caches: dict[Path | None, ReplyCache] = {}
+        self._tally = Tally()
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        return Lexicon([*knowledge.concepts(knowledge.load()), *extra_concepts()])
+
+    @property
+    def usage(self) -> Usage | None:
+        """Of all that were made; None: none of them asks a server."""
+        return self._tally.usage if self._clients else None
+
+    def make(self, part: MemberPart, fields: Sequence[str], *, fresh: bool = False) -> Judge:
+        """The judge of these fields. fresh: it does not remember what it answered before."""
+        members = [self.make(member, fields, fresh=fresh) for member in part.members]
+        match part.kind:
+            case "facts":
+                return FactsJudge(self.lexicon, fields)
+            case "llm":
+                rubric = load_rubric(part.rubric)
+                return LlmJudge(self._client(part, fresh), rubric, fields, part.request.output)
+            case "people":
+                assert part.labels is not None  # the recipe sees to it
+                return PeopleJudge(part.labels, fields, *members)
+            case "ensemble":
+                if part.rule == "gate":
+                    gate, judge = members
+                    return GateThenJudge(gate, judge, fields, part.threshold)
+                names = [f"{member.kind} {i}" for i, member in enumerate(part.members, 1)]
+                named = dict(zip(names, members, strict=True))
+                return Ensemble(named, part.rule, fields, part.threshold)
+        made: Judge = resolve(part.kind, {**part.options, "fields": fields}, self._modules)
+        return made
+
+    def at_once(self, part: MemberPart) -> int:
+        """How many groups it may be asked about at the same time: a server has time for several, and a user's
+        own judge need not be safe for several threads."""
+        kinds = {p.kind for p in part.judges}
+        return AT_ONCE if "llm" in kinds and kinds <= FOR_THREADS else 1
+
+    def close(self) -> None:
+        """Ends the connections."""
+        for client in self._clients.values():
+            client.close()
+
+    def _client(self, part: ChatPart, fresh: bool) -> ChatClient:
+        """One for all that ask the same model at the same place: they share its limits."""
+        key = (part.model_dump_json(include=set(ChatPart.model_fields)), fresh)
+        if key not in self._clients:
+            path = part.cache or (self._folder / "judge.sqlite" if self._folder else None)
+            self._clients[key] = ChatClient(
+                part,
+                self._caches.setdefault(path, ReplyCache(path)),
+                egress=Egress(self._folder / "egress.jsonl" if self._folder else None),
+                remember=not fresh,
+                tally=self._tally,
+            )
+        return self._clients[key]

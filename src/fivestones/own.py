@@ -1,0 +1,43 @@
+"""What a recipe names as `module:attribute`: the user's own code."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import traceback
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fivestones import environ
+from fivestones.errors import UsageError
+
+
+def resolve(path: str, options: Mapping[str, Any], folders: Iterable[Path] = ()) -> Any:
+    """`module:attribute`, called with the recipe's options. folders: where a user's own modules are."""
+    module, _, attribute = path.partition(":")
+    environ.look_in(folders)
+    try:
+        made = getattr(importlib.import_module(module), attribute)
+    except Exception as e:  # whatever a user's module raises is theirs to mend
+        raise UsageError(f"`{path}` could not be imported: {_told(e)}") from e
+    if not callable(made):
+        raise UsageError(f"`{path}` is {made!r}; allowed: a class or a function")
+    signature = inspect.signature(made)
+    try:
+        signature.bind(**options)
+    except TypeError as e:
+        raise UsageError(
+            f"`{path}` cannot be called with the options {', '.join(options)}: {e}; it takes {signature}"
+        ) from e
+    return made(**options)
+
+
+def _told(error: Exception) -> str:
+    """What went wrong in a user's module, and in which line of it."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    inside = "importlib" not in last.filename and last.filename != __file__
+    where = f"{last.filename}, line {last.lineno}: " if inside else ""
+    return f"{where}{error}" if isinstance(error, ImportError | AttributeError) else f"{where}{error!r}"
