@@ -70,11 +70,6 @@ class Judges:
         kinds = {p.kind for p in part.judges}
         return AT_ONCE if "llm" in kinds and kinds <= FOR_THREADS else 1
 
-    def close(self) -> None:
-        """Ends the connections."""
-        for client in self._clients.values():
-            client.close()
-
     def _client(self, part: ChatPart, fresh: bool) -> ChatClient:
         """One for all that ask the same model at the same place: they share its limits."""
         key = (part.model_dump_json(include=set(ChatPart.model_fields)), fresh)

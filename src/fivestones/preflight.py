@@ -57,8 +57,12 @@ class Trial:
 
 def check_prompts(stages: Stages) -> Prompts:
     """Raises DataError when a test prompt and its answer do not fit the context (a train task is only left
-    out), or when no train task fits; UsageError when a contestant lacks what it needs."""
+    out), or when no train task fits; UsageError when a contestant or a judge lacks what it needs."""
     part = stages.recipe.evaluate
+    if stages.recipe.watch:
+        _ = stages.job.second_scorer
+    if stages.recipe.train.scale == "gdpo":
+        _ = stages.job.points
     used, tasks = stages.train_tasks, stages.job.tasks("train")
     longest = max(stages.prompt_tokens(t.prompt) for t in used)
     if stages.recipe.warmup.kind == "references" or "imitation" in part.contestants:

@@ -66,8 +66,9 @@ class Unanswered:
 class ChatClient:
     """A chat model behind one or several endpoints.
 
-    remember: False asks everything anew and keeps no reply (what it costs counts all the same); tally: several
-    clients may share one; environ: where the keys are; rng: of the jitter, which changes no answer. Raises UsageError for a part without endpoint or model, or a key that is not there.
+    remember: False asks everything anew and keeps no reply; what it costs counts all the same. tally: several
+    clients may share one. environ: where the keys are. rng: of the jitter, which changes no answer. Raises
+    UsageError for a part without endpoint or model, or a key that is not there.
     """
 
     def __init__(

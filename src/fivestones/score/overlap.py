@@ -23,8 +23,8 @@ class Scoring:
         tell: Callable[[int], None] = lambda ended: None,
         at_once: int = 1,
     ) -> None:
-        """tell: hears how many rollouts have ended so far; at_once: groups that are scored at the same time: a
-        user's scorer need not be safe for several threads."""
+        """tell: hears how many rollouts have ended so far; at_once: groups that are scored at the same time
+        (a user's scorer need not be safe for several threads)."""
         self.scorer, self.tasks, self.group_size, self.tell = scorer, tasks, group_size, tell
         self._ended: dict[int, Rollout] = {}
         self._open = [group_size] * len(tasks)  # rollouts of each task still under way
