@@ -90,7 +90,8 @@ FAULTS: Mapping[str, Fault] = {
 
 def section(body: Body) -> str:
     """The text to judge, as the prompt shows it."""
-    return re.findall(r"<section>\n(.*?)\n</section>", body["messages"][-1]["content"], re.DOTALL)[-1]
+    shown: list[str] = re.findall(r"<section>\n(.*?)\n</section>", body["messages"][-1]["content"], re.DOTALL)
+    return shown[-1]
 
 
 def by_hash(body: Body) -> str:

@@ -102,7 +102,7 @@ def test_a_foreign_or_damaged_file_is_told_and_left_alone(tmp_path: Path) -> Non
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ResourceError, match="the cache of replies cannot be used"):
-        ReplyCache(tmp_path / "file" / "replies.sqlite").paid(ONE)
+        ReplyCache(tmp_path / "file" / "replies.sqlite").paid("m", ONE)
 
 
 def test_a_full_disk_is_told_and_what_was_kept_stays(tmp_path: Path) -> None:

@@ -372,7 +372,6 @@ def test_a_broken_cache_is_told_by_the_call_that_needs_it(tmp_path: Path) -> Non
     (tmp_path / "c").write_bytes(b"no database at all" * 100)
     with ScriptedServer(echo) as server:
         broken = client(server, cache=tmp_path / "c")
-        broken.begin([ask("0")])
         with pytest.raises(DataError, match="move it away"):
             answers(broken, 1)
         assert server.requests == []

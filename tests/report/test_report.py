@@ -254,3 +254,17 @@ def test_markdown_is_short_and_complete(run: Path) -> None:
     assert "Held out, style = rambling:" in said
     assert "Extra dataset mts_dialog:" in said
     assert write_report(run)[1].read_text() == said
+
+
+def test_what_judges_cost_and_an_alarm_are_told(copy: Path) -> None:
+    row = {"phase": "train", "step": 1, "questions": 40, "requests": 12, "retries": 2, "seconds": 6.0}
+    rows = [{**row, "unscored": {"timeout": 3}}, {**row, "phase": "evaluate", "unscored": {}}]
+    (copy / "judge.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    html, markdown = write_report(copy)
+    text = html.read_text()
+    assert "What was asked of judges" in text and "timeout: 3" in text and ">80<" in text
+    assert "hacking alarm" not in text
+    with (copy / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"phase": "train", "step": 41, "second/alarm": 1.0}) + "\n")
+    html, markdown = write_report(copy)
+    assert "hacking alarm" in html.read_text() and "at steps 41" in markdown.read_text()

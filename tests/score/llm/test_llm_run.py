@@ -56,6 +56,7 @@ def recipe(folder: Path) -> Path:
         "files": {"train": "rows.jsonl", "test_share": 0.25},
         "model": {"source": str(folder / "model"), "dtype": "float32"},
         "judge": {"kind": "llm", "model": "m", "rubric": "rubric.yaml", "retries": 1, "wait": 0.01},
+        "watch": {"judge": {"kind": "facts"}, "every": 2, "sample": 4},
         "generation": {"max_tokens": 12},
         "warmup": {"references": 16, "passes": 16, "lr": 0.02},
         "rollout": {"group_size": 4, "slots": 8},
@@ -95,5 +96,7 @@ def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
     assert [r["phase"] for r in rows] == ["train"] * 4 + ["evaluate"]
     assert sum(r["requests"] for r in rows) == len(calm.requests)
     assert "What was asked of judges" in (tmp_path / "calm" / "report.html").read_text()
+    looked = [json.loads(line) for line in expected[0].splitlines() if "second/rollouts" in line]
+    assert [row["step"] for row in looked] == [2, 4]  # the second judge's looks, the same after the outage
     rewards = [json.loads(line).get("reward_mean") for line in expected[0].splitlines()]
     assert len({r for r in rewards if r is not None}) > 1
