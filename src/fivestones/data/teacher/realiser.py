@@ -157,7 +157,9 @@ def account(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         total.update({key: told[key] for key in ("replies", "input_tokens", "output_tokens")})
         money += told["money"]
         rejected.update(told["rejected"])
-        endpoints |= {part["endpoint"] for part in told.values() if isinstance(part, dict) and "endpoint" in part}
+        endpoints |= {
+            part["endpoint"] for part in told.values() if isinstance(part, dict) and "endpoint" in part
+        }
     return {
         "models": sorted(models),
         "endpoints": sorted(endpoints),

@@ -73,7 +73,9 @@ def load_prompts(path: Path | None = None) -> Prompts:
     for name, value in tree.items():
         words = list(value.values()) if name == "styles" and isinstance(value, dict) else [value]
         if not all(isinstance(word, str) and word.strip() for word in words):
-            raise UsageError(f"{origin}: {name}: allowed: text, not empty" + " for each style" * (name == "styles"))
+            raise UsageError(
+                f"{origin}: {name}: allowed: text, not empty" + " for each style" * (name == "styles")
+            )
     for style in tree["styles"]:
         if style not in STYLES:
             raise UsageError(f"{origin}: styles: unknown `{style}`.{nearest(style, STYLES)}")

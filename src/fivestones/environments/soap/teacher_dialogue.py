@@ -40,7 +40,9 @@ def read_dialogue(text: str, labels: Sequence[str], length: Length) -> tuple[str
         else:
             turns[-1][1].append(line)
     if len(turns) < LEAST_TURNS or {who for who, _ in turns} != set(labels):
-        return None, [f"{NOT_A_DIALOGUE}: {len(turns)} turns; allowed: {LEAST_TURNS} at least, by both speakers"]
+        return None, [
+            f"{NOT_A_DIALOGUE}: {len(turns)} turns; allowed: {LEAST_TURNS} at least, by both speakers"
+        ]
     dialogue = "\n".join(f"{who}: {' '.join(words)}" for who, words in turns)
     words, (low, high) = len(dialogue.split()), WORDS[length]
     if words < low:

@@ -1,0 +1,38 @@
+"""An OpenAI-compatible server as bad as real ones: `python fake_engine.py PORT NAME [WORD ...]`.
+
+Words: `slow` never answers; `dies` ends with code 3; `deaf` takes no notice of SIGTERM; `child` starts a
+process of its own, whose id it prints.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+port, name, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+print("loading", name, flush=True)
+if "child" in words:
+    print("child", subprocess.Popen(["sleep", "300"]).pid, flush=True)
+if "deaf" in words:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if "dies" in words:
+    print("no memory for this model", flush=True)
+    sys.exit(3)
+if "slow" in words:
+    time.sleep(300)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = json.dumps({"data": [{"id": name}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
