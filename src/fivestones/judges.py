@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,14 @@ from fivestones.environments.soap.facts import extra_concepts
 from fivestones.own import resolve
 from fivestones.protocols import Judge
 from fivestones.recipe import MemberPart
-from fivestones.recipe_chat import ChatPart
+from fivestones.recipe_chat import ChatPart, EndpointPart
+from fivestones.recipe_serve import ServePart
 from fivestones.score.ensemble import Ensemble, GateThenJudge
 from fivestones.score.facts.judge import FactsJudge
 from fivestones.score.facts.lexicon import Lexicon
 from fivestones.score.llm import LlmJudge, load_rubric
 from fivestones.score.people import PeopleJudge
+from fivestones.serve import ServedJudge, Server, launch
 
 AT_ONCE = 16  # groups that may wait for a server at the same time
 FOR_THREADS = {"facts", "llm", "ensemble"}  # kinds that several threads may ask
@@ -25,12 +28,14 @@ FOR_THREADS = {"facts", "llm", "ensemble"}  # kinds that several threads may ask
 
 class Judges:
     """modules: folders of the user's own; folder: the run directory, for replies that were paid for and the
-    record of what left the machine. None keeps the replies in memory, and no record."""
+    record of what left the machine. None keeps the replies in memory, and no record. Servers
+    that were started for a judge end with this object."""
 
     def __init__(self, modules: Sequence[Path] = (), folder: Path | None = None) -> None:
         self._modules, self._folder = modules, folder
         self._clients: dict[tuple[str, bool], ChatClient] = {}
         self._caches: dict[Path | None, ReplyCache] = {}
+        self._servers: dict[str, Server] = {}
         self._tally = Tally()
 
     @cached_property
@@ -50,7 +55,11 @@ class Judges:
                 return FactsJudge(self.lexicon, fields)
             case "llm":
                 rubric = load_rubric(part.rubric)
-                return LlmJudge(self._client(part, fresh), rubric, fields, part.request.output)
+                if part.serve is None:
+                    return LlmJudge(self._client(part, fresh), rubric, fields, part.request.output)
+                server = self._server(part.serve)
+                asked = self._client(_at(server, part, part.serve), fresh)
+                return ServedJudge(LlmJudge(asked, rubric, fields, part.request.output), server)
             case "people":
                 assert part.labels is not None  # the recipe sees to it
                 return PeopleJudge(part.labels, fields, *members)
@@ -70,6 +79,15 @@ class Judges:
         kinds = {p.kind for p in part.judges}
         return AT_ONCE if "llm" in kinds and kinds <= FOR_THREADS else 1
 
+    def _server(self, part: ServePart) -> Server:
+        """One for all that name the same model and settings; it starts with the first question."""
+        key = part.model_dump_json()
+        if key not in self._servers:
+            folder = self._folder or Path(tempfile.mkdtemp(prefix="fivestones-serve-"))
+            log = folder / f"server-{len(self._servers) + 1}.log"
+            self._servers[key] = Server(launch(part), log, ready=part.ready)
+        return self._servers[key]
+
     def _client(self, part: ChatPart, fresh: bool) -> ChatClient:
         """One for all that ask the same model at the same place: they share its limits."""
         key = (part.model_dump_json(include=set(ChatPart.model_fields)), fresh)
@@ -83,3 +101,10 @@ class Judges:
                 tally=self._tally,
             )
         return self._clients[key]
+
+
+def _at(server: Server, part: ChatPart, served: ServePart) -> ChatPart:
+    """The part, asked of a server of our own: as many questions at once as it works on."""
+    limits = part.limits.model_copy(update={"concurrency": served.parallel, "most": served.parallel})
+    here = {"endpoints": (EndpointPart(url=server.url),), "model": server.model, "limits": limits}
+    return part.model_copy(update=here)

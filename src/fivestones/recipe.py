@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fivestones.recipe_chat import ChatPart
 from fivestones.recipe_part import NAME, Fraction, Natural, Part, Positive, Rate, known
+from fivestones.recipe_serve import ServePart
 
 
 class Lora(Part):
@@ -104,7 +105,7 @@ class EnvironmentPart(Part):
 MEMBERS = {"facts": (0, 0), "llm": (0, 0), "people": (0, 1), "ensemble": (2, 99)}  # kind -> fewest, most
 OWN = "module:attribute"
 KEYS_OF = {  # kind -> the keys that other kinds do not have
-    "llm": {*ChatPart.model_fields, "rubric"},
+    "llm": {*ChatPart.model_fields, "rubric", "serve"},
     "people": {"labels", "members"},
     "ensemble": {"members", "rule", "threshold"},
     OWN: {"options"},
@@ -116,6 +117,7 @@ class MemberPart(ChatPart):
 
     kind: str = "facts"  # facts | llm | people | ensemble | module:attribute
     rubric: str = Field("soap", min_length=1)  # llm: a built-in rubric, or a YAML file
+    serve: ServePart | None = None  # llm: a model that is served on this machine for as long as it is needed
     labels: Path | None = None  # people: the file of labels; `fivestones judge label` writes one
     # ensemble: two at least; people: who judges what has no label (none: it is unscored and waits for one)
     members: tuple[MemberPart, ...] = ()
@@ -136,8 +138,12 @@ class MemberPart(ChatPart):
             owners = [k for k, keys in KEYS_OF.items() if name in keys]
             if owners and kind not in owners and getattr(self, name) != field.default:
                 raise ValueError(f"{name} goes with kind {' or '.join(owners)}, not with `{self.kind}`")
-        if kind == "llm" and not (self.endpoints and self.model):
-            raise ValueError("kind `llm` needs `endpoints` (at least one) and `model` (its name there)")
+        if self.serve and (self.endpoints or self.model):
+            raise ValueError("give `serve`, or `endpoints` and `model`, not both")
+        if kind == "llm" and not self.serve and not (self.endpoints and self.model):
+            raise ValueError(
+                "kind `llm` needs `endpoints` (at least one) and `model` (its name there), or `serve`"
+            )
         if kind == "people" and self.labels is None:
             raise ValueError("kind `people` needs `labels`, the file of labels")
         least, most = (2, 2) if self.rule == "gate" else MEMBERS.get(kind, (0, 0))

@@ -203,10 +203,14 @@ def _anchor(tree: Tree, folder: Path) -> None:
         if isinstance(parent, dict) and isinstance(parent.get("judge"), dict):
             parent["judge"] = _anchored_judge(parent["judge"], anchored)
     if isinstance(model, dict) and isinstance(source := model.get("source"), str):
-        # names look like paths: only what is on disk, or says that it is a path, becomes one
-        says_so = source.startswith((".", "/", "~")) or source.endswith(".gguf")
+        says_so = _model_path(source)
         if says_so or ("/" in source and (folder / source).exists()):
             tree["model"] = {**model, "source": anchored(source)}
+
+
+def _model_path(source: str) -> bool:
+    """Names of models look like paths: this one says that it is one."""
+    return source.startswith((".", "/", "~")) or source.endswith(".gguf")
 
 
 def _anchored_judge(judge: Tree, anchored: Callable[[Any], Any]) -> Tree:
@@ -216,6 +220,8 @@ def _anchored_judge(judge: Tree, anchored: Callable[[Any], Any]) -> Tree:
     if str(made.get("rubric", "")).endswith((".yaml", ".yml")):
         names.append("rubric")
     made |= {name: anchored(made[name]) for name in names}
+    if isinstance(serve := made.get("serve"), dict) and _model_path(source := str(serve.get("source", ""))):
+        made["serve"] = {**serve, "source": anchored(source)}
     if isinstance(members := made.get("members"), list | tuple):
         made["members"] = [_anchored_judge(m, anchored) if isinstance(m, dict) else m for m in members]
     return made

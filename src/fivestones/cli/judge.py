@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fivestones.cli.judge_serve import serve
 from fivestones.cli.verb import command_line, follow, stdout
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ judge_app = typer.Typer(
     no_args_is_help=True,
     help="Audit a judge before it is trusted, and let people judge: label, export, import.",
 )
+
+judge_app.command()(serve)
 
 RunArgument = Annotated[Path, typer.Argument(help="a run directory, such as runs/soap", metavar="RUN")]
 LabelsOption = Annotated[Path | None, typer.Option(help="the file of labels (default: RUN/labels.jsonl)")]

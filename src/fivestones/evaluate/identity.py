@@ -14,13 +14,14 @@ from fivestones import environ
 from fivestones.data.store import sha256
 from fivestones.errors import DataError
 from fivestones.recipe import Recipe
+from fivestones.serve.engines import model_digest as served_digest
 from fivestones.types import Generation, Task
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")  # weights, configuration, tokenizer
 CODE = ("chat", "environments", "score")  # of this package: gates, rubrics and judges
 CODE_FILES = (".py", ".yaml", ".json")
 # where a judge is asked, how patiently and at what cost does not change what it says; its members follow it
-NO_OPINION = {"endpoints", "limits", "budget", "cache", "retries", "wait", "members"}
+NO_OPINION = {"endpoints", "limits", "budget", "cache", "retries", "wait", "members", "serve"}
 
 
 def input_digests(recipe: Recipe, model: Path) -> dict[str, str]:
@@ -55,6 +56,8 @@ def judge_digest(recipe: Recipe) -> str:
     for part in judges:
         if part.labels and part.labels.is_file():
             code.append(["labels", sha256(part.labels)])
+        if part.serve:
+            code.append(["serve", served_digest(part.serve), str(part.serve.context)])
         if part.kind == "llm" and part.rubric.endswith((".yaml", ".yml")):
             code.append(["rubric", _file_digest("judge.rubric", Path(part.rubric))])
     for kind in (recipe.environment.kind, *(part.kind for part in judges)):
