@@ -100,7 +100,7 @@ def test_a_server_that_dies_pauses_the_run(tmp_path: Path) -> None:
     def silent(task: Task, outputs: object) -> list[Verdict]:
         return [Verdict(criteria={}, unscored={"S": "no connection"})]
 
-    judge: Judge = silent  # type: ignore[assignment]
+    judge: Judge = silent
     with Server(fake("child"), log) as server:
         served = ServedJudge(judge, server)
         assert served(task, [{}])[0].unscored  # unanswered, but alive: it is asked again
