@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fivestones.errors import JudgePausedError
 from fivestones.runlog import read_jsonl
 from fivestones.score.alarm import Watch
 from fivestones.stages.interrupt import WholeSteps
@@ -51,7 +52,11 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
         with whole.between():
             size = recipe.rollout.group_size
             groups, spent = shared.rollouts(batch, sampler, chat, f"step-{step}", size, tell)
-            breaker.check(groups)
+            try:
+                breaker.check(groups)
+            except JudgePausedError:
+                shared.log_judge("train", step=step + 1)  # what the outage cost counts too
+                raise
         for part, s in spent.items():
             seconds[part] = seconds.get(part, 0.0) + s
         return groups

@@ -88,6 +88,9 @@ def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
         rough.script = lambda body, before: "503" if len(rough.requests) > down_from else None
         with pytest.raises(JudgePausedError, match=r"paused: .* causes: HTTP 503"):
             run(rough, "rough")
+        told = [json.loads(line) for line in (tmp_path / "rough" / "judge.jsonl").read_text().splitlines()]
+        assert told[-1]["unscored"]["HTTP 503"] > 0 and told[-1]["retries"] > 0  # the outage is counted
+        assert sum(r["requests"] for r in told) == len(rough.requests)
         rough.script = lambda body, before: None
         got = outcome(run(rough, "rough", resume=True))
         assert got == expected
@@ -96,7 +99,7 @@ def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
     assert [r["phase"] for r in rows] == ["train"] * 4 + ["evaluate"]
     assert sum(r["requests"] for r in rows) == len(calm.requests)
     assert "What was asked of judges" in (tmp_path / "calm" / "report.html").read_text()
-    looked = [json.loads(line) for line in expected[0].splitlines() if "second/rollouts" in line]
+    looked = [json.loads(line) for line in expected[0].splitlines() if b"second/rollouts" in line]
     assert [row["step"] for row in looked] == [2, 4]  # the second judge's looks, the same after the outage
     rewards = [json.loads(line).get("reward_mean") for line in expected[0].splitlines()]
     assert len({r for r in rewards if r is not None}) > 1
