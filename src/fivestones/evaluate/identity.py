@@ -20,7 +20,7 @@ from fivestones.types import Generation, Task
 MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")  # weights, configuration, tokenizer
 CODE = ("chat", "environments", "score")  # of this package: gates, rubrics and judges
 CODE_FILES = (".py", ".yaml", ".json")
-# where a judge is asked, how patiently and at what cost does not change what it says; its members follow it
+# where a judge is asked, and at what cost, does not change what it says; its members follow it
 NO_OPINION = {"endpoints", "limits", "budget", "cache", "retries", "wait", "members", "serve"}
 
 
