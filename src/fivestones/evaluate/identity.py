@@ -21,7 +21,7 @@ MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")  # weig
 CODE = ("chat", "environments", "score")  # of this package: gates, rubrics and judges
 CODE_FILES = (".py", ".yaml", ".json")
 # where a judge is asked, and at what cost, does not change what it says; its members follow it
-NO_OPINION = {"endpoints", "limits", "budget", "cache", "retries", "wait", "members", "serve"}
+NO_OPINION = {"endpoints", "limits", "budget", "cache", "members", "serve"}
 
 
 def input_digests(recipe: Recipe, model: Path) -> dict[str, str]:
