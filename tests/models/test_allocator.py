@@ -16,9 +16,9 @@ keep_memory()
 blocks = [torch.ones(1 << 18) for _ in range(200)]
 last, high = torch.ones(1 << 16), process_memory()
 del blocks
-release_memory(1.0)
+release_memory(1 << 40)
 kept = process_memory()
-release_memory(0.0)
+release_memory(0)
 print(high, kept, process_memory())
 """
 

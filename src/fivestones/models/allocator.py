@@ -4,14 +4,15 @@ and faults it in again page by page (docs/experiments.md)."""
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from functools import cache
 
-from fivestones.machine import process_memory
+from fivestones.machine import memory_limit, process_memory
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST = 32 << 20  # bytes: glibc accepts no higher threshold; above it, blocks still come and go one by one
+MOST = 7 << 30  # bytes: a process below stays as it is, so that the laptop profile keeps under 8 GB
+SHARE = 0.3  # of the memory that there is
 
 
 def keep_memory() -> bool:
@@ -21,12 +22,15 @@ def keep_memory() -> bool:
     return libc is not None and all([libc.mallopt(key, value) == 1 for key, value in settings])
 
 
-def release_memory(share: float = 0.3) -> None:
-    """Give free pages back when the process holds more than `share` of the machine's memory. Called between
-    steps: kept for ever, blocks of many sizes would leave ever more holes; given back each time, every step
-    faults them in anew (5 to 15% of its time)."""
-    libc, total = _glibc(), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if libc is not None and process_memory() > share * total:
+def release_memory(most: int | None = None) -> None:
+    """Give free pages back when the process holds more than `most` bytes; by default MOST or SHARE of what
+    there is, the lower of both. Called between steps: kept for ever, blocks of many sizes would leave ever
+    more holes; given back each time, every step faults them in anew (5 to 15% of its time)."""
+    if most is None:
+        limit = memory_limit()
+        most = MOST if limit is None else min(MOST, int(SHARE * limit))
+    libc = _glibc()
+    if libc is not None and process_memory() > most:
         libc.malloc_trim(0)
 
 
