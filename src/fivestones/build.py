@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,6 @@ from fivestones.data.embed import embedder
 from fivestones.data.files import load_files
 from fivestones.data.store import read_rows
 from fivestones.data.synth import Outcome, settings_of, synthesize
-from fivestones.environments.json_bounds import bounded_schema
 from fivestones.environments.soap import generate as soap
 from fivestones.environments.soap import knowledge
 from fivestones.environments.soap.rows import MakeRow, Paraphrase
@@ -204,13 +202,11 @@ class Job:
     def _without_rubric(self) -> str:
         return f"environment `{self.recipe.environment.kind}` has no rubric"
 
-    @cached_property
-    def output_schema(self) -> str | None:
-        """JSON Schema for constrained decoding; None for a user's own environment."""
+    @property
+    def output_schema(self) -> Mapping[str, Any] | None:
+        """JSON Schema of the outputs; None for a user's own environment."""
         spec = structured_spec(self.recipe)
-        if spec is None:
-            return None
-        return json.dumps(bounded_schema(spec.output_schema, self.recipe.generation.max_tokens))
+        return None if spec is None else spec.output_schema
 
     @property
     def max_reward(self) -> float:

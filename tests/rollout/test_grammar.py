@@ -9,9 +9,9 @@ import pytest
 import torch
 from jsonschema import Draft202012Validator
 
-from fivestones.environments.json_bounds import bounded_schema
 from fivestones.errors import UsageError
 from fivestones.models.attention import install
+from fivestones.rollout.json_bounds import bounded_schema
 from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.train.check import dense_logprobs
 from fivestones.train.pack import pack
@@ -27,15 +27,17 @@ SCHEMA: dict[str, Any] = {
         "n": {"type": "integer", "minimum": 0, "maximum": 99},
     },
 }
-TOKENS = 80
-BOUND = bounded_schema(SCHEMA, TOKENS // 4)  # one byte a token, four bytes a character at most
+TOKENS = 400
+BOUND = bounded_schema(
+    SCHEMA, TOKENS // 6
+)  # a token is a byte; of a character there are six at most (\\u....)
 
 
 def made(temperature: float, schema: dict[str, Any] = BOUND, seeds: int = 8) -> tuple[Any, list[Completion]]:
     m = model(vocabulary=VOCABULARY + 5)  # a head with rows that are no token
     install(m)
     sampler = NativeSampler(m, tokenizer(), (END,), slots=8)
-    generation = Generation(max_tokens=400, temperature=temperature, schema=json.dumps(schema))
+    generation = Generation(max_tokens=TOKENS, temperature=temperature, schema=json.dumps(schema))
     return m, sampler.generate([(7, 9, 11)] * seeds, generation, range(seeds))
 
 

@@ -64,7 +64,7 @@ class WholeSteps:
             self._before(number, frame)
             return
         self._waits = (number, frame)
-        log.warning("stopping after this step; Ctrl-C again stops at once and loses it")
+        log.warning("stopping when this step, or part of an evaluation, is done; Ctrl-C again stops at once")
 
     def _deliver(self) -> None:
         if self._waits and self._before is not None:

@@ -79,8 +79,8 @@ def lacks_reference(spec: StructuredPart, row: Row) -> bool:
     if spec.reference_fields:
         return all(_empty(row.get(column)) for column in spec.reference_fields.values())
     raise UsageError(
-        "files.teacher writes reference outputs: name their place, environment.structured.reference (a column) "
-        "or reference_fields (a column for each field)"
+        "files.teacher writes reference outputs: name their place, environment.structured.reference "
+        "(a column) or reference_fields (a column for each field)"
     )
 
 

@@ -58,7 +58,7 @@ class Prompts:
 
 
 def load_prompts(path: Path | None = None) -> Prompts:
-    """The prompts in a YAML file; None: those of this package. Raises UsageError for what is wrong with it."""
+    """The prompts of a YAML file; None: of this package. Raises UsageError for what is wrong with it."""
     origin = f"synth.teacher.prompts: {path}" if path else "teacher.yaml"
     try:
         text = (path or files("fivestones.environments.soap") / "teacher.yaml").read_text("utf-8")
