@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fivestones.init import init_job as init
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "doctor", "evaluate", "init", "report", "run", "synth", "train"]
+__all__ = ["Run", "__version__", "doctor", "evaluate", "init", "preview", "report", "run", "synth", "train"]
 
 _API = frozenset(__all__) - {"__version__"}
 _ELSEWHERE = {"doctor": ("fivestones.doctor", "examine"), "init": ("fivestones.init", "init_job")}

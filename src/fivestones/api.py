@@ -11,6 +11,7 @@ import logging
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 from fivestones import environ
 from fivestones.errors import RunExistsError, UsageError
 from fivestones.protocols import Progress
-from fivestones.recipe import Recipe
+from fivestones.recipe import Recipe, SynthPart
+from fivestones.recipe_chat import MENDABLE
 from fivestones.recipe_load import digest, dump, load_recipe
 from fivestones.runlog import RunDir, disk_errors, read_jsonl, write_atomic, write_json
 
 if TYPE_CHECKING:
     from fivestones.data.synth import Outcome
+    from fivestones.data.teacher import Preview
     from fivestones.stages import Stages
 
 log = logging.getLogger(__name__)
@@ -93,7 +96,8 @@ def run(
         stages = ready or _stages(made, RunDir(path), told)
         if started:
             _note_judge(made, inputs, stages.run)
-        _evaluated(stages, inputs)
+        with closing(stages.job.judges):
+            _evaluated(stages, inputs)
         write_json(path / "manifest.json", {**_read_manifest(path), "finished": _now()})
         return report(path, price_per_hour=price_per_hour)
 
@@ -113,6 +117,22 @@ def synth(
         return synthesize_data(load_recipe(recipe, profile, overrides or {}), Path(out), progress)
 
 
+def preview(
+    recipe: str | Path,
+    out: str | Path,
+    overrides: Overrides = None,
+    *,
+    profile: str | None = None,
+    count: int = 5,
+) -> Preview:
+    """A few rows as `synth` would make them, spread over all, and what all would take. What a teacher writes
+    for them is kept in `out`, and `synth` does not pay for it again."""
+    from fivestones.build import preview_data
+
+    with disk_errors(Path(out)):
+        return preview_data(load_recipe(recipe, profile, overrides or {}), Path(out), count)
+
+
 def train(run: str | Path, *, progress: Progress | None = None) -> Run:
     """Warm up and train the model of a run directory; goes on where it stopped. Raises RunExistsError when
     its data or model has changed since."""
@@ -120,7 +140,9 @@ def train(run: str | Path, *, progress: Progress | None = None) -> Run:
     with disk_errors(directory.path):
         recipe = Run(directory.path).recipe
         _going_on(recipe, directory)
-        _trained(_stages(recipe, directory, progress or _silent))
+        stages = _stages(recipe, directory, progress or _silent)
+        with closing(stages.job.judges):
+            _trained(stages)
     return Run(directory.path)
 
 
@@ -150,7 +172,9 @@ def evaluate(
         )
     with disk_errors(path):
         inputs = _going_on(recipe, directory)
-        _evaluated(_stages(recipe, directory, progress or _silent), inputs)
+        stages = _stages(recipe, directory, progress or _silent)
+        with closing(stages.job.judges):
+            _evaluated(stages, inputs)
         return report(path, price_per_hour=price_per_hour)
 
 
@@ -168,14 +192,23 @@ def report(run: str | Path, *, price_per_hour: float | None = None) -> Run:
 
 
 def _same_recipe(recipe: Recipe, path: Path) -> None:
-    """All but `judge` is: a judge may be mended."""
+    """All but `judge` is: a judge may be mended; and where and at what cost a teacher is asked."""
     known = Run(path).recipe
-    if known.model_copy(update={"judge": recipe.judge, "modules": recipe.modules}) != recipe:
+    mended = {"judge": recipe.judge, "modules": recipe.modules, "synth": _mended(known.synth, recipe.synth)}
+    if known.model_copy(update=mended) != recipe:
         raise UsageError(
             f"--resume: {path} was started with another recipe ({digest(known)}, now {digest(recipe)}; they "
             f"differ in {', '.join(_differences(known, recipe))}): resume with the same profile and "
             f"overrides, or choose another --out; its own is {path / 'recipe.yaml'}"
         )
+
+
+def _mended(known: SynthPart | None, asked: SynthPart | None) -> SynthPart | None:
+    """What is known, with what a teacher may change while its data is unfinished."""
+    if known is None or known.teacher is None or asked is None or asked.teacher is None:
+        return known
+    new = {name: getattr(asked.teacher, name) for name in MENDABLE}
+    return known.model_copy(update={"teacher": known.teacher.model_copy(update=new)})
 
 
 def _inputs(recipe: Recipe) -> dict[str, str]:

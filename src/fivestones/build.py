@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from fivestones.data.embed import embedder
 from fivestones.data.files import load_files
 from fivestones.data.store import read_rows
 from fivestones.data.synth import Outcome, settings_of, synthesize
+from fivestones.data.teacher import Preview, Told, preview
 from fivestones.environments.soap import generate as soap
 from fivestones.environments.soap import knowledge
 from fivestones.environments.soap.rows import MakeRow, Paraphrase
@@ -26,32 +29,61 @@ from fivestones.protocols import Progress, Scorer
 from fivestones.recipe import CriterionPart, JudgePart, Recipe, StructuredPart, SynthPart
 from fivestones.score.retry import retrying
 from fivestones.score.rubric import RubricScorer
+from fivestones.teachers import SoapTeacher
 from fivestones.train.gdpo import Points
 from fivestones.types import Generation, Split, Task
 
 Rows = Mapping[Split, Sequence[Mapping[str, Any]]]
 NOTE_COLUMNS = ("note", "section_text")  # of a file of real cases
 LONGEST_WAIT = 60.0  # seconds before a judge is asked again
+TEXTS = ("dialogue", "note")  # of a row, that a preview shows
 OWN_ENVIRONMENT = ("tasks", "reply", "scorer", "lenient", "reference_text")  # ScoredEnvironment
 
 
 def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Outcome:
     """The recipe's synthetic data in `folder`."""
-    part = recipe.synth
-    if part is None or recipe.environment.kind != "soap":
+    part = _synth_part(recipe)
+    with ExitStack() as stack:
+        teacher = None
+        if part.teacher:
+            teacher = stack.enter_context(closing(SoapTeacher(part, part.teacher, recipe.seed, folder)))
+        prompts = teacher.prompts if teacher else None
+        return synthesize(
+            _planned(part, recipe.seed),
+            MakeRow(recipe.seed, part.length),
+            Paraphrase(recipe.seed, part.length),
+            folder,
+            settings=settings_of(part, seed=recipe.seed, generator=soap.version(), prompts=prompts),
+            embedder=embedder(part.embedder),
+            workers=part.workers,
+            teaching=teacher.teaching if teacher else None,
+            progress=progress,
+        )
+
+
+def preview_data(recipe: Recipe, folder: Path, count: int) -> Preview:
+    """`count` rows as they would be, spread over all."""
+    part = _synth_part(recipe)
+    items = _planned(part, recipe.seed)
+    if part.teacher is None:
+        make = MakeRow(recipe.seed, part.length)
+        return preview(partial(_plainly, make), items, count, TEXTS, at_once=(part.workers, part.workers))
+    with closing(SoapTeacher(part, part.teacher, recipe.seed, folder)) as teacher:
+        return preview(teacher.teacher.tell, items, count, TEXTS, at_once=teacher.at_once)
+
+
+def _plainly(make: MakeRow, item: soap.PlanItem) -> Told:
+    began = time.monotonic()
+    row = make(item, 0)
+    return Told(row=row, draft=row, attempts=(), seconds=time.monotonic() - began)
+
+
+def _synth_part(recipe: Recipe) -> SynthPart:
+    if recipe.synth is None or recipe.environment.kind != "soap":
         raise UsageError(
             f"recipe {recipe.name}: nothing to synthesize: it has no `synth` part for environment `soap`"
         )
-    return synthesize(
-        _planned(part, recipe.seed),
-        MakeRow(recipe.seed, part.length),
-        Paraphrase(recipe.seed, part.length),
-        folder,
-        settings=settings_of(part, seed=recipe.seed, generator=soap.version()),
-        embedder=embedder(part.embedder),
-        workers=part.workers,
-        progress=progress,
-    )
+    return recipe.synth
 
 
 def _planned(part: SynthPart, seed: int) -> list[soap.PlanItem]:
@@ -211,6 +243,19 @@ class Job:
     @property
     def max_reward(self) -> float:
         return float(getattr(self._scorer, "max_reward", 1.0))
+
+    def check_judges(self) -> None:
+        """Raises UsageError for a judge that the recipe names and nothing asks."""
+        watch = self.recipe.watch
+        named = {"judge": self.recipe.judge, "watch.judge": watch.judge if watch else None}
+        for where, part in named.items():
+            # `judge: {kind: facts, retries: 2}` is about the environment's own scorer too
+            if part and not self.judged and (part.kind != "facts" or where != "judge"):
+                raise UsageError(
+                    f"{where}: kind `{part.kind}` is never asked: environment "
+                    f"`{self.recipe.environment.kind}` has no criterion of kind `facts`; leave it out, or "
+                    "give a criterion that kind (environment.structured.criteria)"
+                )
 
     @property
     def judged(self) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -20,16 +21,21 @@ from fivestones.score.facts.judge import FactsJudge
 from fivestones.score.facts.lexicon import Lexicon
 from fivestones.score.llm import LlmJudge, load_rubric
 from fivestones.score.people import PeopleJudge
-from fivestones.serve import ServedJudge, Server, launch
+from fivestones.serve import KEY, ServedJudge, Server, launch
 
 AT_ONCE = 16  # groups that may wait for a server at the same time
 FOR_THREADS = {"facts", "llm", "ensemble"}  # kinds that several threads may ask
 
 
+def soap_lexicon() -> Lexicon:
+    """All that the clinical job's facts may name."""
+    return Lexicon([*knowledge.concepts(knowledge.load()), *extra_concepts()])
+
+
 class Judges:
     """modules: folders of the user's own; folder: the run directory, for replies that were paid for and the
-    record of what left the machine. None keeps the replies in memory, and no record. Servers
-    that were started for a judge end with this object."""
+    record of what left the machine. None keeps the replies in memory, and no record. Close it: clients,
+    caches and servers that were started for a judge end then."""
 
     def __init__(self, modules: Sequence[Path] = (), folder: Path | None = None) -> None:
         self._modules, self._folder = modules, folder
@@ -40,7 +46,7 @@ class Judges:
 
     @cached_property
     def lexicon(self) -> Lexicon:
-        return Lexicon([*knowledge.concepts(knowledge.load()), *extra_concepts()])
+        return soap_lexicon()
 
     @property
     def usage(self) -> Usage | None:
@@ -58,7 +64,7 @@ class Judges:
                 if part.serve is None:
                     return LlmJudge(self._client(part, fresh), rubric, fields, part.request.output)
                 server = self._server(part.serve)
-                asked = self._client(_at(server, part, part.serve), fresh)
+                asked = self._client(_at(server, part, part.serve), fresh, {KEY: server.key})
                 return ServedJudge(LlmJudge(asked, rubric, fields, part.request.output), server)
             case "people":
                 assert part.labels is not None  # the recipe sees to it
@@ -79,6 +85,15 @@ class Judges:
         kinds = {p.kind for p in part.judges}
         return AT_ONCE if "llm" in kinds and kinds <= FOR_THREADS else 1
 
+    def close(self) -> None:
+        """What is still asked is lost; what was answered is kept. The next question opens all again."""
+        for client in self._clients.values():
+            client.close()
+        for cache in self._caches.values():
+            cache.close()
+        for server in self._servers.values():
+            server.stop()
+
     def _server(self, part: ServePart) -> Server:
         """One for all that name the same model and settings; it starts with the first question."""
         key = part.model_dump_json()
@@ -88,8 +103,9 @@ class Judges:
             self._servers[key] = Server(launch(part), log, ready=part.ready)
         return self._servers[key]
 
-    def _client(self, part: ChatPart, fresh: bool) -> ChatClient:
-        """One for all that ask the same model at the same place: they share its limits."""
+    def _client(self, part: ChatPart, fresh: bool, environ: Mapping[str, str] = os.environ) -> ChatClient:
+        """One for all that ask the same model at the same place: they share its limits. environ: where its
+        keys are."""
         key = (part.model_dump_json(include=set(ChatPart.model_fields)), fresh)
         if key not in self._clients:
             path = part.cache or (self._folder / "judge.sqlite" if self._folder else None)
@@ -99,6 +115,7 @@ class Judges:
                 egress=Egress(self._folder / "egress.jsonl" if self._folder else None),
                 remember=not fresh,
                 tally=self._tally,
+                environ=environ,
             )
         return self._clients[key]
 
@@ -106,5 +123,6 @@ class Judges:
 def _at(server: Server, part: ChatPart, served: ServePart) -> ChatPart:
     """The part, asked of a server of our own: as many questions at once as it works on."""
     limits = part.limits.model_copy(update={"concurrency": served.parallel, "most": served.parallel})
-    here = {"endpoints": (EndpointPart(url=server.url),), "model": server.model, "limits": limits}
+    endpoint = EndpointPart(url=server.url, api_key_env=KEY)
+    here = {"endpoints": (endpoint,), "model": server.model, "limits": limits}
     return part.model_copy(update=here)

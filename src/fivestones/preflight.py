@@ -59,6 +59,7 @@ def check_prompts(stages: Stages) -> Prompts:
     """Raises DataError when a test prompt and its answer do not fit the context (a train task is only left
     out), or when no train task fits; UsageError when a contestant or a judge lacks what it needs."""
     part = stages.recipe.evaluate
+    stages.job.check_judges()
     if stages.recipe.watch:
         _ = stages.job.second_scorer
     if stages.recipe.train.scale == "gdpo":

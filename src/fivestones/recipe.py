@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fivestones.recipe_chat import ChatPart
+from fivestones.recipe_chat import ChatPart, TeacherPart
 from fivestones.recipe_part import NAME, Fraction, Natural, Part, Positive, Rate, known
 from fivestones.recipe_serve import ServePart
 
@@ -42,6 +42,7 @@ class SynthPart(Part):
     held_out_share: Fraction = 0.4  # share of test rows in the held-out style
     embedder: Literal["hashed", "minilm"] = "hashed"
     workers: Positive = 2
+    teacher: TeacherPart | None = None  # a chat model writes the texts; None: the grammar does
 
 
 class FilesPart(Part):

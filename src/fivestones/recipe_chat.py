@@ -95,3 +95,35 @@ class ChatPart(Part):
         if twice := [url for url in urls if urls.count(url) > 1]:
             raise ValueError(f"`{twice[0]}` is given twice; give it once")
         return endpoints
+
+
+class TeacherRequestPart(RequestPart):
+    temperature: float = Field(0.7, ge=0)  # not always the same words
+    max_tokens: Positive = 4096  # of a long dialogue
+
+
+class TeacherLimitsPart(LimitsPart):
+    timeout: float = Field(180.0, gt=0)
+    deadline: float = Field(1800.0, gt=0)  # many wait for their turn
+
+
+MENDABLE = ("endpoints", "limits", "budget", "cache", "attempts")
+"""Of a teacher: where and at what cost it is asked, which may change while its data is unfinished."""
+
+
+class TeacherPart(ChatPart):
+    """A chat model that writes the texts of synthetic rows from their scenarios."""
+
+    request: TeacherRequestPart = TeacherRequestPart()
+    limits: TeacherLimitsPart = TeacherLimitsPart()
+    writes: tuple[Literal["dialogue", "note"], ...] = Field(("dialogue", "note"), min_length=1)
+    attempts: Positive = 3  # at each text of a scenario; then another scenario is drawn
+    prompts: Path | None = None  # a YAML file of your own; None: the built-in ones
+
+    @model_validator(mode="after")
+    def _whole(self) -> TeacherPart:
+        if not self.endpoints or self.model is None:
+            raise ValueError("a teacher needs `endpoints` (at least one) and `model` (its name there)")
+        if len(set(self.writes)) < len(self.writes):
+            raise ValueError(f"`{self.writes[0]}` is given twice; give it once")
+        return self

@@ -26,7 +26,9 @@ SIZE = ModelSize(
 SHAPE = Shape(prompt=3, completion=2, group=2, tasks=2)
 
 
-@pytest.mark.parametrize("name", ["grpo_step", "rollouts", "update", "scaling", "bound", "judge_client"])
+@pytest.mark.parametrize(
+    "name", ["grpo_step", "rollouts", "update", "scaling", "bound", "judge_client", "judging"]
+)
 def test_each_script_tells_its_usage(name: str) -> None:
     script = ROOT / "benchmarks" / f"{name}.py"
     done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, timeout=60)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chat_clients import client, part
-from fivestones.chat import Ask, ChatClient, ReplyCache, Unanswered, Unreadable, Usage
+from fivestones.chat import Ask, ChatClient, ReplyCache, Said, Unanswered, Unreadable, Usage
 from fivestones.chat.endpoint import _retry_after, is_loopback
 from fivestones.errors import DataError, UsageError
 from fivestones.recipe_chat import ChatPart
@@ -23,10 +23,10 @@ SLOW = {"timeout": 20.0, "deadline": 0.4}
 
 
 def ask(text: str, affinity: str = "") -> Ask[str]:
-    def read(reply: str) -> str:
-        if not reply.startswith("echo "):
+    def read(said: Said) -> str:
+        if not said.text.startswith("echo "):
             raise Unreadable("no echo")
-        return reply.removeprefix("echo ")
+        return said.text.removeprefix("echo ")
 
     return Ask({"messages": [{"role": "user", "content": text}]}, affinity or text, "test", read)
 

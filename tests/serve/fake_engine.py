@@ -1,7 +1,7 @@
 """An OpenAI-compatible server as bad as real ones: `python fake_engine.py PORT NAME [WORD ...]`.
 
 Words: `slow` never answers; `dies` ends with code 3; `deaf` takes no notice of SIGTERM; `child` starts a
-process of its own, whose id it prints.
+process of its own, whose id it prints. It answers who shows the key `secret`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if "slow" in words:
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = json.dumps({"data": [{"id": name}]}).encode()
-        self.send_response(200)
+        self.send_response(200 if self.headers["Authorization"] == "Bearer secret" else 401)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

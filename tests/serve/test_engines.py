@@ -48,7 +48,16 @@ def test_a_folder_goes_to_vllm_on_its_own_device(tmp_path: Path) -> None:
     assert {"--gpu-memory-utilization=0.8", "--enforce-eager", "--generation-config=vllm"} < {*made.command}
     assert made.environ["CUDA_VISIBLE_DEVICES"] == "1" and made.environ["VLLM_API_KEY"] == "secret"
     assert not any("secret" in word for word in made.command)  # other users see the command
+    assert "--allowed-origins=[]" in made.command
     assert made.model.startswith("judge-7b@")
+
+
+def test_a_server_answers_only_who_knows_its_key(tmp_path: Path) -> None:
+    part = ServePart(source=str(gguf(tmp_path)))
+    first, second = launch(part), launch(part)
+    assert len(first.key) >= 32 and first.key != second.key
+    assert first.environ["FIVESTONES_SERVER_KEY"] == first.environ["VLLM_API_KEY"] == first.key
+    assert first.key not in " ".join(first.command) and first.key not in repr(first.command)
 
 
 def test_other_weights_have_another_name(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ FAKE = Path(__file__).with_name("fake_engine.py")
 def fake(*words: str, name: str = "m") -> Launch:
     port = _free_port("127.0.0.1")
     command = (sys.executable, str(FAKE), str(port), name, *words)
-    return Launch(command=command, environ=dict(os.environ), host="127.0.0.1", port=port, model="m", key=None)
+    return Launch(
+        command=command, environ=dict(os.environ), host="127.0.0.1", port=port, model="m", key="secret"
+    )
 
 
 def child_of(log: Path) -> int:
@@ -88,7 +90,7 @@ def test_another_model_on_the_port_is_not_taken_for_it(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
-    bad = Launch(command=("/no/such",), environ={}, host="127.0.0.1", port=1, model="m", key=None)
+    bad = Launch(command=("/no/such",), environ={}, host="127.0.0.1", port=1, model="m", key="k")
     with pytest.raises(ResourceError, match="No such file"):
         Server(bad, tmp_path / "log").start()
 

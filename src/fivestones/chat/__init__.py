@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from fivestones.chat.cache import ReplyCache, Spent
-from fivestones.chat.client import Ask, ChatClient, Unanswered, Unreadable
+from fivestones.chat.client import OVER_BUDGET, Ask, ChatClient, Said, Unanswered, Unreadable, flaw
 from fivestones.chat.egress import Egress
 from fivestones.chat.usage import Tally, Usage
 
-__all__ = ["Ask", "ChatClient", "Egress", "ReplyCache", "Spent", "Tally", "Unanswered", "Unreadable", "Usage"]
+__all__ = [
+    "OVER_BUDGET",
+    "Ask",
+    "ChatClient",
+    "Egress",
+    "ReplyCache",
+    "Said",
+    "Spent",
+    "Tally",
+    "Unanswered",
+    "Unreadable",
+    "Usage",
+    "flaw",
+]

@@ -15,7 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Generic, TypeVar
 
 from fivestones.chat.budget import Budget
@@ -41,19 +41,37 @@ class Unreadable(Exception):
     """An answer that does not say what was asked for; the text is the cause."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A reply, and what it took: what the cache keeps."""
+
+    text: str
+    finish: str | None  # the server's finish_reason
+    endpoint: str  # its URL
+    input_tokens: int  # estimated where the endpoint did not say
+    output_tokens: int
+    money: float  # in the currency of the recipe's prices
+    seconds: float  # that the request took
+
+
 @dataclass(frozen=True, slots=True)
 class Ask(Generic[Answer]):
     """One question.
 
     body: the request, without what the recipe adds; affinity: questions of one text go to one server; about:
     what beside the request decides the answer's meaning, hashed into its key; read: the answer out of the
-    reply's text, raises Unreadable. Only replies that can be read are kept.
+    reply, raises Unreadable. Only replies that can be read are kept. whole: a reply that is empty or was cut
+    is another attempt's to mend; False: `read` sees it too.
     """
 
     body: Mapping[str, Any]
     affinity: str
     about: str
-    read: Callable[[str], Answer]
+    read: Callable[[Said], Answer]
+    whole: bool = True
+
+
+_KEPT = {field.name for field in fields(Said)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +115,11 @@ class ChatClient:
         self._told: set[tuple[str, str]] = set()  # (endpoint, cause) of failures that were logged
         self._start = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def model(self) -> str:
+        """Its name at the endpoints."""
+        return self._account
 
     @property
     def usage(self) -> Usage:
@@ -178,8 +201,10 @@ class ChatClient:
 
     def _kept(self, key: str, ask: Ask[T]) -> T | None:
         value = self._cache.get(key) if self._remember else None
+        if value is None or value.keys() != _KEPT:
+            return None
         try:
-            return None if value is None else ask.read(str(value.get("text")))
+            return ask.read(Said(**value))
         except Unreadable:  # kept by a version that read it otherwise
             return None
 
@@ -229,12 +254,17 @@ class ChatClient:
                 self._egress.record(endpoint.url, body)
             reply = await endpoint.send(body)
             cost = self._cost(reply, most)
-            answer = _read(reply, ask.read)
-            kept = {
-                "text": reply.text,
-                "input_tokens": cost.input_tokens,
-                "output_tokens": cost.output_tokens,
-            }
+            said = Said(
+                text=reply.text,
+                finish=reply.finish,
+                endpoint=endpoint.url,
+                input_tokens=cost.input_tokens,
+                output_tokens=cost.output_tokens,
+                money=cost.money,
+                seconds=time.monotonic() - began,
+            )
+            answer = _read(said, ask)
+            kept = asdict(said)
             return answer
         except Failed as failed:
             if not failed.billed:
@@ -279,14 +309,19 @@ def _first(order: Sequence[Endpoint]) -> Endpoint:
     return next((e for e in order if e.is_well()), order[0])
 
 
-def _read(reply: Reply, read: Callable[[str], T]) -> T:
+def flaw(said: Said) -> str | None:
+    """What no reader need look at: the reply was cut, refused or is empty."""
+    if cut := _CUT.get(said.finish or ""):
+        return cut
+    return None if said.text.strip() else "empty reply"
+
+
+def _read(said: Said, ask: Ask[T]) -> T:
     """The answer in a reply. Raises Failed: another attempt may be readable."""
-    if cut := _CUT.get(reply.finish or ""):
-        raise Failed(cut, f"finish_reason {reply.finish}", again=True, billed=True)
-    if not reply.text.strip():
-        raise Failed("empty reply", f"finish_reason {reply.finish}", again=True, billed=True)
+    if ask.whole and (cause := flaw(said)):
+        raise Failed(cause, f"finish_reason {said.finish}", again=True, billed=True)
     try:
-        return read(reply.text)
+        return ask.read(said)
     except Unreadable as error:
         raise Failed(str(error), again=True, billed=True) from error
 

@@ -20,7 +20,8 @@ def serve(
     host: Annotated[str, typer.Option(help="beyond 127.0.0.1 a key is needed")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any that is free", min=0, max=65535)] = 0,
     key_env: Annotated[
-        str | None, typer.Option(help="variable of the environment with the key that clients must show")
+        str | None,
+        typer.Option(help="variable of the environment with the key of its clients; else a new one"),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or cuda:1 for one GPU alone")] = "cpu",
     tokens: Annotated[int, typer.Option(help="of a prompt and its answer", min=1)] = 8192,
@@ -34,7 +35,7 @@ def serve(
 
         from fivestones.errors import UsageError
         from fivestones.recipe_serve import ServePart
-        from fivestones.serve import Server, launch
+        from fivestones.serve import KEY, Server, launch
 
         try:
             part = ServePart(source=source, device=device, context=tokens, parallel=parallel, threads=threads)
@@ -44,11 +45,14 @@ def serve(
         if key_env is not None and not (key := os.environ.get(key_env, "").strip()):
             raise UsageError(f"--key-env: the environment variable {key_env} is not set")
         with Server(launch(part, host=host, port=port, key=key), log, ready=part.ready) as server:
-            keyed = f", api_key_env: {key_env}" if key_env else ""
-            typer.echo(f"{server.url} serves {server.model}; its log is {log}. Ctrl-C ends it. In a recipe:")
-            typer.echo(
-                f'judge: {{kind: llm, model: "{server.model}", endpoints: [{{url: "{server.url}"{keyed}}}]}}'
-            )
+            typer.echo(f"{server.url} serves {server.model}; its log is {log}. Ctrl-C ends it.")
+            if key_env is None:
+                typer.echo(
+                    f"It answers who shows its key, so that no web page can:\nexport {KEY}={server.key}"
+                )
+            typer.echo("In a recipe:")
+            endpoint = f'{{url: "{server.url}", api_key_env: {key_env or KEY}}}'
+            typer.echo(f'judge: {{kind: llm, model: "{server.model}", endpoints: [{endpoint}]}}')
             while True:
                 time.sleep(1.0)
                 server.check()

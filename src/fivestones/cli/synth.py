@@ -40,6 +40,9 @@ def make(
         str | None, typer.Option(help="a profile of the recipe: smoke, laptop, full ...")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="where to write (default: runs/NAME-data)")] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="show 5 rows as they would be, and what all would take")
+    ] = False,
 ) -> None:
     """train.parquet, test.parquet and their certificate (`make` may be left out)."""
     out = out or Path("runs") / f"{Path(recipe).stem}-data"
@@ -47,6 +50,12 @@ def make(
     with follow(context, again) as (api, progress):
         from fivestones.recipe_load import parse_overrides
 
+        if preview:
+            shown = api.preview(recipe, out, parse_overrides(overrides or ()), profile=profile)
+            from fivestones.cli.preview import show_preview
+
+            show_preview(stdout(), shown)
+            return
         made = api.synth(recipe, out, parse_overrides(overrides or ()), profile=profile, progress=progress)
     from fivestones.cli.tables import show_data
 

@@ -50,7 +50,8 @@ def show_data(console: Console, certificate: Mapping[str, Any]) -> None:
         counts = [f"{found[key]:,}" for key in ("rows", "groups", "conditions")]
         table.add_row(split, *counts, str(len(found["specialties"])), words)
     console.print(table)
-    for name, value in _plain(certificate.get("made", {})):
+    told = {**certificate.get("made", {}), "teacher": certificate.get("teacher", {})}
+    for name, value in _plain(told):
         console.print(f"{name.replace('_', ' ')}: {value}", markup=False)
 
 

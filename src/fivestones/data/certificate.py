@@ -23,6 +23,7 @@ from fivestones.data.calibrate import quantiles
 from fivestones.data.dedup import Cause, Key, Search, key_of, same_key, search
 from fivestones.data.embed import Embedder, Encoded, embedder, text_of
 from fivestones.data.store import iter_rows, sha256
+from fivestones.data.teacher.account import account
 from fivestones.errors import DataError
 from fivestones.protocols import Progress
 from fivestones.runlog import write_atomic
@@ -125,11 +126,12 @@ def certify(
     calibration: Mapping[str, Any],
     made: Mapping[str, Any],
     settings: Mapping[str, Any],
+    spent: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes the certificate of parquet files that are already in `folder`, and returns it.
 
     calibration: has the thresholds `within` and `across`. made: counts generated and removed. settings: seed
-    and recipe.
+    and recipe. spent: on a teacher, in all; None: there was none.
     """
     body: dict[str, Any] = {
         "format": FORMAT,
@@ -147,6 +149,8 @@ def certify(
         "calibration": dict(calibration),
         "versions": _versions(),
     }
+    if spent is not None:
+        body["teacher"] = {**account(_provenances(folder)), "spent_in_all": dict(spent)}
     body["digest"] = _digest(body)
     write_atomic(folder / NAME, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
     return body
@@ -208,7 +212,16 @@ def verify(folder: Path, progress: Progress | None = None) -> list[Finding]:
     )
     findings += _grouped(rows, found.causes, "has a nearer neighbour than the threshold allows")
     findings += _differences(body["summary"], summary(rows, found))
+    if "teacher" in body:
+        told = {key: value for key, value in body["teacher"].items() if key != "spent_in_all"}
+        findings += _differences(told, account(_provenances(folder)), "teacher")
     return findings
+
+
+def _provenances(folder: Path) -> Iterator[str]:
+    for split in SPLITS:
+        if path_of(folder, split).is_file():
+            yield from (str(row["provenance"]) for row in iter_rows(path_of(folder, split), ("provenance",)))
 
 
 def _load(

@@ -1,4 +1,5 @@
-"""Rows being made: jobs are cut into parts, each made by one worker process and written atomically.
+"""Rows being made: jobs are cut into parts, each made by one worker process, or by threads where a server
+does the work, and written atomically.
 
 A part that is on disk is never made again, so a killed run goes on where it stopped; parts hold rows in job
 order, so the number of workers does not show in the result. A part is a JSON Lines file of rows and, written
@@ -18,6 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ import numpy as np
 from fivestones.data.certificate import COLUMNS
 from fivestones.data.embed import Embedder, Encoded, text_of
 from fivestones.data.store import Row, replacing
+from fivestones.data.threads import in_order
 from fivestones.errors import DataError, ResourceError
 from fivestones.runlog import write_jsonl
 
@@ -33,6 +36,15 @@ Make = Callable[[Any, int], Row]
 """(item, retry) -> row: pure, picklable; another retry gives another scenario of the same item."""
 
 PART = 100  # rows
+
+
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """How many make rows at once: processes, or threads of this one."""
+
+    make: Make
+    count: int
+    threads: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +79,18 @@ def jobs_of(
     ]
 
 
-def make_parts(jobs: Sequence[Job], make: Make, model: Embedder, workers: int) -> Iterator[list[Made]]:
+def make_parts(jobs: Sequence[Job], makers: Makers, model: Embedder) -> Iterator[list[Made]]:
     """Rows of each job, in order; parts that are on disk are only read."""
     missing = [job for job in jobs if not job.path.is_file()]
+    make, workers = makers.make, makers.count
+    if makers.threads:
+        wanted = [pair for job in missing for pair in zip(job.items, job.retries, strict=True)]
+        rows = in_order(make, wanted, workers)  # over the ends of parts
+        for job in jobs:
+            if not job.path.is_file():
+                _write(job, list(islice(rows, len(job.items))), model)
+            yield read_part(job)
+        return
     if min(workers, len(missing)) <= 1:
         for job in jobs:
             if not job.path.is_file():
@@ -97,7 +118,10 @@ def make_parts(jobs: Sequence[Job], make: Make, model: Embedder, workers: int) -
 
 
 def make_part(job: Job, make: Make, model: Embedder) -> None:
-    rows = [make(item, retry) for item, retry in zip(job.items, job.retries, strict=True)]
+    _write(job, [make(item, retry) for item, retry in zip(job.items, job.retries, strict=True)], model)
+
+
+def _write(job: Job, rows: Sequence[Row], model: Embedder) -> None:
     for row in rows:
         lacking = [name for name in COLUMNS if name not in row]
         if lacking:

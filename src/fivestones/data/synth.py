@@ -27,6 +27,7 @@ from fivestones.data.store import Row, write_rows
 from fivestones.errors import DataError, RunExistsError
 from fivestones.protocols import Progress
 from fivestones.recipe import SynthPart
+from fivestones.recipe_chat import MENDABLE
 from fivestones.runlog import write_json
 
 Paraphrase = Callable[[Any, str], Row]
@@ -66,6 +67,15 @@ class Outcome:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Teaching:
+    """Rows that a teacher tells."""
+
+    make: parts.Make  # for several threads, not for other processes
+    threads: int
+    spent: Callable[[], Mapping[str, Any]]  # on all that was asked so far, rows that are no more included
+
+
 @dataclass(slots=True)
 class _Corpus:
     """The rows as they stand, without their texts. Lists run parallel to the items."""
@@ -79,12 +89,17 @@ class _Corpus:
         return [row.key.test for row in self.light]
 
 
-def settings_of(part: SynthPart, *, seed: int, generator: str) -> dict[str, Any]:
-    """What the data depends on. The number of workers is not part of it.
+def settings_of(part: SynthPart, *, seed: int, generator: str, prompts: str | None = None) -> dict[str, Any]:
+    """What the data depends on. The number of workers is not part of it, nor where a teacher is asked.
 
-    generator: name and version of the generator: an unfinished attempt of another one is not continued.
+    generator: name and version of the generator: an unfinished attempt of another one is not continued;
+    prompts: digest of the teacher's.
     """
-    return {"seed": seed, "generator": generator, "synth": part.model_dump(mode="json", exclude={"workers"})}
+    told = part.model_dump(mode="json", exclude={"workers", "teacher"})
+    if part.teacher:
+        asked = part.teacher.model_dump(mode="json", exclude={*MENDABLE, "prompts"})
+        told["teacher"] = {**asked, "prompts": prompts}
+    return {"seed": seed, "generator": generator, "synth": told}
 
 
 def synthesize(
@@ -96,10 +111,11 @@ def synthesize(
     settings: Mapping[str, Any],
     embedder: Embedder,
     workers: int = 1,
+    teaching: Teaching | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Writes train.parquet, test.parquet and certificate.json into `folder`, or goes on with a killed
-    attempt.
+    attempt. teaching: how a teacher's rows are made; `make` then only serves to calibrate.
 
     Returns at once when the folder holds this data; finished data of another version of the generator is
     kept, and `Outcome.message` tells of it: a run goes on with what it was trained on. Raises RunExistsError
@@ -117,11 +133,12 @@ def synthesize(
         current = done["settings"] == settings
         return Outcome(folder=folder, new=False, certificate=done, current=current)
     _claim(workplace, settings)
+    rows = parts.Makers(teaching.make, teaching.threads, True) if teaching else parts.Makers(make, workers)
 
     corpus = _Corpus(light=[], encoded=[], places=[])
     wanted = [(i, 0) for i in range(len(items))]
     jobs = parts.jobs_of(workplace, "r000", items, wanted, TEXT)
-    for made in parts.make_parts(jobs, make, embedder, workers):
+    for made in parts.make_parts(jobs, rows, embedder):
         for one in made:
             corpus.light.append(Light.of(one.row))
             corpus.encoded.append(one.encoded)
@@ -130,7 +147,7 @@ def synthesize(
 
     _tell(progress, 0, 1, "calibrating the duplicate threshold")
     measured, told = _calibrate(items, make, paraphrase, corpus, embedder, seed)
-    found, counts = _settle(items, make, corpus, workplace, embedder, workers, measured, progress)
+    found, counts = _settle(items, rows, corpus, workplace, embedder, measured, progress)
 
     for k, split in enumerate(SPLITS):
         _tell(progress, k, len(SPLITS), f"writing {split}")
@@ -146,6 +163,7 @@ def synthesize(
         calibration=told,
         made=counts,
         settings=settings,
+        spent=teaching.spent() if teaching else None,
     )
     shutil.rmtree(workplace, ignore_errors=True)
     _tell(progress, len(SPLITS), len(SPLITS), "written")
@@ -154,11 +172,10 @@ def synthesize(
 
 def _settle(
     items: Sequence[Any],
-    make: parts.Make,
+    rows: parts.Makers,
     corpus: _Corpus,
     workplace: Path,
     embedder: Embedder,
-    workers: int,
     at: Calibration,
     progress: Progress | None,
 ) -> tuple[Search, dict[str, Any]]:
@@ -182,7 +199,7 @@ def _settle(
             retries[i] += 1
         generated += len(again)
         jobs = parts.jobs_of(workplace, f"r{number:03d}", items, [(i, retries[i]) for i in again], TEXT)
-        fresh = (one for made in parts.make_parts(jobs, make, embedder, workers) for one in made)
+        fresh = (one for made in parts.make_parts(jobs, rows, embedder) for one in made)
         for i, one in zip(again, fresh, strict=True):
             before, corpus.light[i] = corpus.light[i], Light.of(one.row)
             if before.split != corpus.light[i].split:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fivestones.serve.engines import Launch, launch
 from fivestones.serve.judge import ServedJudge
+from fivestones.serve.llama import KEY
 from fivestones.serve.server import Server
 
-__all__ = ["Launch", "ServedJudge", "Server", "launch"]
+__all__ = ["KEY", "Launch", "ServedJudge", "Server", "launch"]

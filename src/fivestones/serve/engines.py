@@ -10,11 +10,12 @@ import hashlib
 import importlib.util
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +43,9 @@ class Launch:
     host: str  # where it listens
     port: int
     model: str  # the name that clients ask for; another name for other weights
-    key: str | None  # that clients must show
+    # that clients must show, on loopback too: a web page in a browser of this machine can reach the port, by
+    # a name of its own if need be (DNS rebinding)
+    key: str = field(repr=False)
 
     @property
     def url(self) -> str:
@@ -52,8 +55,9 @@ class Launch:
 
 
 def launch(part: ServePart, *, host: str = LOOPBACK, port: int = 0, key: str | None = None) -> Launch:
-    """port: 0 for any that is free. Raises UsageError for a library that is missing, an engine that cannot
-    read the model, or an address beyond loopback without a key; ModelError for a model that is not there."""
+    """port: 0 for any that is free; key: None for a new one. Raises UsageError for a library that is missing,
+    an engine that cannot read the model, or an address beyond loopback without a key; ModelError for a model
+    that is not there."""
     if host not in (LOOPBACK, "localhost") and not key:
         raise UsageError(f"a server that listens on {host}, beyond this machine, needs a key (--key-env)")
     file = _source(part.source)
@@ -61,7 +65,7 @@ def launch(part: ServePart, *, host: str = LOOPBACK, port: int = 0, key: str | N
     python = str(part.python or sys.executable)
     if not _has(python, engine):
         raise UsageError(f"serving {part.source} needs {engine}, which {python} has not: {_INSTALL[engine]}")
-    port = port or _free_port(host)
+    port, key = port or _free_port(host), key or secrets.token_urlsafe(24)
     name = f"{file.stem if file.is_file() else file.name}@{_digest(file)[:12]}"
     command = _llama(part, file, name, host, port) if engine == "xllamacpp" else _vllm(part, name, host, port)
     return Launch(
@@ -117,6 +121,7 @@ def _vllm(part: ServePart, name: str, host: str, port: int) -> list[str]:
         "port": port,
         "max-model-len": part.context,
         "max-num-seqs": part.parallel,
+        "allowed-origins": "[]",  # no web page may read an answer
         "generation-config": "vllm",  # no repetition penalty and the like that a request does not name
         "seed": 0,
     }
@@ -127,7 +132,7 @@ def _vllm(part: ServePart, name: str, host: str, port: int) -> list[str]:
     return ["-m", "vllm.entrypoints.openai.api_server", *said]
 
 
-def _environ(part: ServePart, key: str | None) -> dict[str, str]:
+def _environ(part: ServePart, key: str) -> dict[str, str]:
     made = {**os.environ, **environ.switches(), "PYTHONUNBUFFERED": "1"}
     kind, _, index = part.device.partition(":")
     if kind == "cpu":
@@ -136,9 +141,7 @@ def _environ(part: ServePart, key: str | None) -> dict[str, str]:
         made["CUDA_VISIBLE_DEVICES"] = index
     if part.threads:
         made["OMP_NUM_THREADS"] = str(part.threads)
-    if key:
-        made |= {llama.KEY: key, "VLLM_API_KEY": key}
-    return made
+    return made | {llama.KEY: key, "VLLM_API_KEY": key}
 
 
 def _has(python: str, module: str) -> bool:

@@ -36,8 +36,8 @@ def main() -> None:
     params.n_gpu_layers = args.layers
     params.cache_ram_mib = 0  # prompts kept beside the slots: up to 8 GB by default
     params.ui = params.endpoint_slots = False
-    if key := os.environ.get(KEY):
-        params.api_keys = [key]
+    params.api_keys = [os.environ[KEY]]
+    params.cors_origins, params.cors_credentials = f"http://{args.host}:{args.port}", False  # else any
     server = xllamacpp.Server(params)  # loads the model, then listens
     print(f"listening on {server.listening_address}", flush=True)
     while True:

@@ -52,6 +52,10 @@ class Server:
     def model(self) -> str:
         return self.launch.model
 
+    @property
+    def key(self) -> str:
+        return self.launch.key
+
     def __enter__(self) -> Server:
         self.start()
         return self
@@ -117,8 +121,7 @@ class Server:
     def _answers(self) -> bool:
         """Whether the model of that name is there: another program on the port does not count."""
         request = urllib.request.Request(f"{self.url}/models")
-        if self.launch.key:
-            request.add_header("Authorization", f"Bearer {self.launch.key}")
+        request.add_header("Authorization", f"Bearer {self.key}")
         try:
             with self._opener.open(request, timeout=2.0) as response:
                 listed = json.load(response)

@@ -1,7 +1,7 @@
 """One text of one row: written, checked, and written again with another seed until it has no fault.
 
-Nothing but a text without faults leaves here as a value. Every whole reply is kept by the writer, also one
-that is cut or faulty: a resumed run takes the same way through them and pays only for what is new.
+Nothing but a text without faults leaves here as a value. Every reply is kept by the client, also one that is
+cut or faulty: a resumed run takes the same way through them and pays only for what is new.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from fivestones.data.teacher.writer import NoReply, Writer, Written
+from fivestones.chat import OVER_BUDGET, Ask, ChatClient, Said, Unanswered, flaw
 from fivestones.errors import ResourceError
 
 D_contra = TypeVar("D_contra", contravariant=True)
 D = TypeVar("D")
 
 SILENT = 2  # times that the endpoint may fail for one text before it is taken to be down
-_CUT = {"length": "truncated", "content_filter": "refused", "refusal": "refused"}  # finish_reason -> cause
 
 
 class Piece(Protocol[D_contra]):
@@ -49,7 +48,7 @@ class Attempt:
     column: str
     number: int  # from 1
     faults: tuple[str, ...]  # none: it passed
-    reply: Written | None  # None: the endpoint gave none; the only fault says why
+    reply: Said | None  # None: the endpoint gave none; the only fault says why
 
     @property
     def causes(self) -> tuple[str, ...]:
@@ -76,7 +75,7 @@ def tally(attempts: Iterable[Attempt]) -> dict[str, int]:
     return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
-def try_until_good(writer: Writer, piece: Piece[D], draft: D, *, name: str, most: int) -> Tried:
+def try_until_good(client: ChatClient, piece: Piece[D], draft: D, *, name: str, most: int) -> Tried:
     """At most `most` attempts.
 
     name: of the draft; with the column and the number it is the seed of an attempt. Raises ResourceError when
@@ -88,18 +87,19 @@ def try_until_good(writer: Writer, piece: Piece[D], draft: D, *, name: str, most
     for number in range(1, most + 1):
         about = f"{piece.column} {name} {number}"
         body = {**piece.body(draft, faults), "seed": _seed(about)}
-        reply = writer.write(body, affinity=name, about=about)
-        if isinstance(reply, NoReply):
-            if reply.over_budget:
+        ask = Ask(body, affinity=name, about=about, read=_as_it_came, whole=False)
+        reply = client.complete([ask])[0]
+        if isinstance(reply, Unanswered):
+            if reply.cause == OVER_BUDGET:
                 raise ResourceError(
-                    "the teacher's budget is spent: what was written is kept; raise the budget of the teacher "
-                    "and give the command again"
+                    "the teacher's budget is spent: what was written is kept; raise synth.teacher.budget and "
+                    "give the command again"
                 )
             silent[reply.cause] += 1
             if silent.total() == SILENT or number == most:
                 causes = ", ".join(f"{cause} ({n})" for cause, n in silent.most_common())
                 raise ResourceError(
-                    f"the teacher {writer.model} does not answer for {name}: {causes}; what was written is "
+                    f"the teacher {client.model} does not answer for {name}: {causes}; what was written is "
                     "kept: when it is well again, give the command again"
                 )
             attempts.append(Attempt(column=piece.column, number=number, faults=(reply.cause,), reply=None))
@@ -111,11 +111,13 @@ def try_until_good(writer: Writer, piece: Piece[D], draft: D, *, name: str, most
     return Tried(value=None, attempts=tuple(attempts))
 
 
-def _read(piece: Piece[D], draft: D, reply: Written) -> tuple[str | None, Sequence[str]]:
-    if cut := _CUT.get(reply.finish or ""):
-        return None, (f"{cut}: finish_reason {reply.finish}",)
-    if not reply.text.strip():
-        return None, (f"empty reply: finish_reason {reply.finish}",)
+def _as_it_came(said: Said) -> Said:
+    return said
+
+
+def _read(piece: Piece[D], draft: D, reply: Said) -> tuple[str | None, Sequence[str]]:
+    if cause := flaw(reply):
+        return None, (f"{cause}: finish_reason {reply.finish}",)
     return piece.read(draft, reply.text)
 
 

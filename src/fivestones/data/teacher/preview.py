@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fivestones.data.teacher.account import cost_of
 from fivestones.data.teacher.attempts import Attempt
-from fivestones.data.teacher.realiser import Told, cost_of
-from fivestones.data.teacher.threads import in_order
+from fivestones.data.teacher.realiser import Told
+from fivestones.data.threads import in_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +40,14 @@ def preview(
     columns: Sequence[str],
     *,
     at_once: tuple[int, int],
-    rows: int,
 ) -> Preview:
-    """Tells `count` items, spread evenly over all. at_once: requests at the beginning, and at most; rows: how
-    many the forecast is of."""
+    """Tells `count` items, spread evenly over all. at_once: requests at the beginning, and at most."""
     chosen = [items[k * len(items) // count] for k in range(min(count, len(items)))]
     told = tuple(in_order(tell, [(item,) for item in chosen], max(1, min(len(chosen), at_once[1]))))
-    return Preview(told=told, columns=tuple(columns), forecast=forecast(told, rows, at_once))
+    return Preview(told=told, columns=tuple(columns), forecast=_forecast(told, len(items), at_once))
 
 
-def forecast(told: Sequence[Told], rows: int, at_once: tuple[int, int]) -> Forecast:
+def _forecast(told: Sequence[Told], rows: int, at_once: tuple[int, int]) -> Forecast:
     """Scales what these rows took, rejected attempts included."""
     replies = [attempt.reply for one in told for attempt in one.attempts if attempt.reply]
     spent: Mapping[str, Any] = cost_of(replies)

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from fivestones.chat import ChatClient
 from fivestones.data.store import Row
+from fivestones.data.teacher.account import KEY, cost_of
 from fivestones.data.teacher.attempts import Attempt, Piece, tally, try_until_good
-from fivestones.data.teacher.writer import Writer, Written
 from fivestones.errors import DataError
 
 SCENARIOS = 5  # drawn for one row before it is given up
@@ -54,7 +55,7 @@ class Teacher(Generic[D]):
 
     draft: Callable[[Any, int], D]
     pieces: Sequence[Piece[D]]
-    writer: Writer
+    client: ChatClient
     seed: int
     attempts: int
     _passed: Counter[str] = field(default_factory=Counter, repr=False)  # column -> attempts
@@ -64,13 +65,14 @@ class Teacher(Generic[D]):
     def __call__(self, item: Any, retry: int) -> Row:
         """Raises DataError for a row whose scenarios all failed, and ResourceError as `try_until_good`."""
         told = self.tell(item, retry)
+        self._count(told.attempts)
         if told.row is None:
             causes = ", ".join(f"{cause} ({n})" for cause, n in tally(told.attempts).items())
             raise DataError(
                 f"teacher: row {told.draft['id']} ({told.draft['condition']}): in {SCENARIOS} scenarios none "
                 f"of {len(told.attempts)} texts was without fault: {causes}; the last: "
                 f"{told.attempts[-1].faults[0]}. What was written is kept: give the command again with more "
-                "attempts or another model"
+                "synth.teacher.attempts, or start other data with another model"
             )
         return told.row
 
@@ -93,77 +95,48 @@ class Teacher(Generic[D]):
         texts: dict[str, str] = {}
         name = f"{draft.row['id']} {self.seed} {number}"
         for piece in self.pieces:
-            found = try_until_good(self.writer, piece, draft, name=name, most=self.attempts)
+            found = try_until_good(self.client, piece, draft, name=name, most=self.attempts)
             tried += found.attempts
-            self._count(piece.column, found.attempts)
             if found.value is None:
                 return None
             texts[piece.column] = found.value
         return texts
 
-    def _count(self, column: str, attempts: Iterable[Attempt]) -> None:
+    def _count(self, attempts: Iterable[Attempt]) -> None:
         """Raises DataError when hardly anything passes: each further row would only cost."""
         with self._lock:
-            failed = self._failed.setdefault(column, Counter())
             for attempt in attempts:
                 if attempt.faults:
-                    failed.update(attempt.causes[:1])
+                    self._failed.setdefault(attempt.column, Counter()).update(attempt.causes[:1])
                 else:
-                    self._passed[column] += 1
-            passed, total = self._passed[column], self._passed[column] + failed.total()
-            causes = failed.most_common(4)
-        if total >= HOPELESS_AFTER and passed < HOPELESS_SHARE * total:
-            raise DataError(
-                f"teacher: {passed} of {total} attempts at a {column} had no fault; the others: "
-                + ", ".join(f"{cause} ({n})" for cause, n in causes)
-                + f". What was written is kept; look at a preview: {self.writer.model} may be too weak for it"
-            )
+                    self._passed[attempt.column] += 1
+            failed = {column: Counter(causes) for column, causes in self._failed.items()}
+            passed = dict(self._passed)
+        for column, causes in failed.items():
+            good = passed.get(column, 0)
+            total = good + causes.total()
+            if total >= HOPELESS_AFTER and good < HOPELESS_SHARE * total:
+                raise DataError(
+                    f"teacher: {good} of {total} attempts at a {column} had no fault; the others: "
+                    + ", ".join(f"{cause} ({n})" for cause, n in causes.most_common(4))
+                    + f". What was written is kept; look at a preview: {self.client.model} may be too weak"
+                )
 
     def _provenance(self, row: Mapping[str, Any], tried: Sequence[Attempt]) -> str:
         replies = [attempt.reply for attempt in tried if attempt.reply]
-        told: dict[str, Any] = {"model": self.writer.model, **cost_of(replies)}
         prompts = {piece.column: piece.digest for piece in self.pieces}
+        texts = {}  # of an abandoned scenario's texts the last one's stay
         for attempt in tried:
-            if attempt.reply and not attempt.faults:  # of an abandoned scenario's texts the last one's stay
-                told[attempt.column] = {
+            if attempt.reply and not attempt.faults:
+                texts[attempt.column] = {
                     "endpoint": attempt.reply.endpoint,
                     "prompt": prompts[attempt.column],
                     "attempt": attempt.number,
                 }
-        told["rejected"] = tally(tried)
-        made = json.loads(row["provenance"])
-        return json.dumps({**made, "realiser": "teacher", "teacher": told}, ensure_ascii=False)
-
-
-def cost_of(replies: Sequence[Written]) -> dict[str, Any]:
-    """What replies cost together, rejected ones included."""
-    return {
-        "replies": len(replies),
-        "input_tokens": sum(reply.input_tokens for reply in replies),
-        "output_tokens": sum(reply.output_tokens for reply in replies),
-        "money": round(sum(reply.money for reply in replies), 9),
-    }
-
-
-def account(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the rows cost, by their provenance: for the certificate."""
-    total: Counter[str] = Counter()
-    rejected: Counter[str] = Counter()
-    money = 0.0
-    models, endpoints = set(), set()
-    for row in rows:
-        told = json.loads(row["provenance"])["teacher"]
-        models.add(told["model"])
-        total.update({key: told[key] for key in ("replies", "input_tokens", "output_tokens")})
-        money += told["money"]
-        rejected.update(told["rejected"])
-        endpoints |= {
-            part["endpoint"] for part in told.values() if isinstance(part, dict) and "endpoint" in part
+        told = {
+            "model": self.client.model,
+            **cost_of(replies),
+            "texts": texts,
+            "rejected": tally(tried),
         }
-    return {
-        "models": sorted(models),
-        "endpoints": sorted(endpoints),
-        **total,
-        "money": round(money, 6),
-        "rejected": dict(sorted(rejected.items())),
-    }
+        return json.dumps({**json.loads(row["provenance"]), KEY: told}, ensure_ascii=False)

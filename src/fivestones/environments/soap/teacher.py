@@ -1,7 +1,7 @@
 """The clinical job's teacher: what it is told of a scenario, and how its replies become texts of a row.
 
-What a text must hold is decided elsewhere and handed in: `find_faults` reads a dialogue against the facts,
-`read_note` a note.
+What a text must hold is decided elsewhere and handed in: `DialogueFaults` reads a dialogue against the
+facts, `NoteFaults` a note.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import yaml
 
+from fivestones.environments.json_gates import parse_strict, strict_validator
 from fivestones.environments.soap import teacher_brief as brief
 from fivestones.environments.soap.facts import facts_of
 from fivestones.environments.soap.generate import PlanItem, condition_of, generate
@@ -27,17 +28,17 @@ from fivestones.environments.soap.realise import WORDS
 from fivestones.environments.soap.realise_styles import STYLES
 from fivestones.environments.soap.scenario import Length, Scenario, draw
 from fivestones.environments.soap.spec import OUTPUT_SCHEMA
-from fivestones.environments.soap.teacher_dialogue import read_dialogue
+from fivestones.environments.soap.teacher_dialogue import bare, read_dialogue
 from fivestones.errors import UsageError, nearest
 from fivestones.types import Fact
 
 _CODE = ("teacher.py", "teacher_brief.py", "teacher_dialogue.py")
 
-FindFaults = Callable[[Sequence[Fact], str, Sequence[str]], Sequence[str]]
+DialogueFaults = Callable[[Sequence[Fact], str, Sequence[str]], Sequence[str]]
 """(facts, dialogue, concepts that may be named without being facts) -> "cause: what"."""
-ReadNote = Callable[[Sequence[Fact], str, str], tuple[Mapping[str, str] | None, Sequence[str]]]
-"""(facts, reply, text that a note may quote beside them) -> the four sections and no fault, or None and
-faults."""
+NoteFaults = Callable[[Sequence[Fact], Mapping[str, str], str], Sequence[str]]
+"""(facts, the four sections, text that they may quote beside the facts) -> "cause: what"."""
+_TOLD = 12  # faults of an attempt that the next one hears of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ class Dialogue:
     """Implements data.teacher.Piece."""
 
     prompts: Prompts
-    find_faults: FindFaults
+    find_faults: DialogueFaults
     column: str = field(default="dialogue", init=False)
 
     @property
@@ -188,7 +189,7 @@ class Note:
     """Implements data.teacher.Piece."""
 
     prompts: Prompts
-    read_note: ReadNote
+    find_faults: NoteFaults
     form: Literal["schema", "json", "text"] = "schema"  # how the server is held to the keys
     column: str = field(default="note", init=False)
 
@@ -209,12 +210,15 @@ class Note:
         return body
 
     def read(self, draft: Draft, text: str) -> tuple[str | None, Sequence[str]]:
-        note, found = self.read_note(draft.facts, text, draft.context)
-        return (None, found) if note is None else (json.dumps(dict(note), ensure_ascii=False), ())
+        note, why = parse_strict(bare(text), strict_validator(OUTPUT_SCHEMA))
+        if note is None:
+            return None, (f"not a note: {why}",)
+        found = self.find_faults(draft.facts, note, draft.context)
+        return (None, found) if found else (json.dumps(note, ensure_ascii=False), ())
 
 
 def _messages(prompts: Prompts, text: str, faults: Sequence[str]) -> list[dict[str, str]]:
     if faults:  # at the end, where a server's prefix cache ends anyway
-        listed = "\n".join(f"- {fault}" for fault in faults)
+        listed = "\n".join(f"- {fault}" for fault in faults[:_TOLD])
         text = f"{text.strip()}\n\n{Template(prompts.again).substitute(faults=listed)}"
     return [{"role": "system", "content": prompts.system.strip()}, {"role": "user", "content": text.strip()}]

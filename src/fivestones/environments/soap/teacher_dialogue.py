@@ -25,9 +25,7 @@ def read_dialogue(text: str, labels: Sequence[str], length: Length) -> tuple[str
     Thoughts before the answer, a code fence around it and bold labels are taken off; a line without a label
     goes on with the turn before.
     """
-    text = _THOUGHTS.sub("", text).strip()
-    if fenced := _FENCE.match(text):
-        text = fenced[1].strip()
+    text = bare(text)
     turns: list[tuple[str, list[str]]] = []
     for line in filter(None, map(str.strip, text.splitlines())):
         turn = _TURN.fullmatch(line)
@@ -50,6 +48,13 @@ def read_dialogue(text: str, labels: Sequence[str], length: Length) -> tuple[str
     if words > high:
         return None, [f"{TOO_LONG}: {words} words; allowed: {low} to {high}"]
     return dialogue, []
+
+
+def bare(text: str) -> str:
+    """A reply without thoughts before the answer and a code fence around it."""
+    text = _THOUGHTS.sub("", text).strip()
+    fenced = _FENCE.match(text)
+    return fenced[1].strip() if fenced else text
 
 
 def _is_speaker(who: str) -> bool:

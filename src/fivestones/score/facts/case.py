@@ -102,7 +102,7 @@ def build_case(reference: Mapping[str, Any], lexicon: Lexicon, fields: Sequence[
         numbers=numbers,
         polarities=polarities,
         sides=sides,
-        quantities=_quantities([*said, *output.values()], truths),
+        quantities=known_quantities([*said, *output.values()], truths),
         stems=frozenset().union(*(content_stems(t) for t in texts)),
         expected_length=_expected(output, truths, lexicon, fields),
         source_ngrams=_source_ngrams(said),
@@ -170,7 +170,7 @@ def _open(
     return terms, numbers
 
 
-def _quantities(texts: Sequence[str], truths: Sequence[Truth]) -> tuple[Quantity, ...]:
+def known_quantities(texts: Sequence[str], truths: Sequence[Truth]) -> tuple[Quantity, ...]:
     out = [q for text in texts for q in quantities(text, tokenize(text))]
     for truth in truths:
         out += [*truth.value, *truth.time]

@@ -162,6 +162,19 @@ def best(truth: Truth, mentions: Iterable[Mention]) -> Comparison:
     return top
 
 
+def contradiction(truth: Truth, mentions: Iterable[Mention], others: Sequence[Truth]) -> str | None:
+    """What a mention says against the fact, unless another fact of the same concept explains that mention."""
+    for mention in mentions:
+        if not mention.longest or (truth.fact.concept != mention.concepts[0] and len(mention.concepts) > 1):
+            continue
+        against = compare(truth, mention).contradicts
+        if against is None or against == "experiencer":
+            continue
+        if not any(compare(other, mention).credit > 0 for other in others):
+            return against
+    return None
+
+
 def is_critical(truth: Truth, contradiction: str) -> bool:
     """Does this contradiction zero the section?"""
     if truth.soft:

@@ -18,6 +18,7 @@ _PREFERS = {
     "drop": ("drug",), "rate": ("drug",), "pair": ("vital", "symptom"), "temperature": ("vital",),
     "per_minute": ("vital",), "percent": ("vital", "test", "finding"), "weight": ("vital",),
 }  # fmt: skip
+_LONGEST_LIST = 9  # items behind a colon; above it a number is a value
 _CARRIES_NOTHING = frozenset({"body_site", "other"})  # attributes go past them, to what they qualify
 _DEFAULT_SECTION = {
     "symptom": "S", "history": "S", "social": "S", "vital": "O", "finding": "O", "condition": "A",
@@ -109,8 +110,10 @@ def inside_phrases(extraction: Extraction) -> list[tuple[str, bool]]:
 
 
 def _list_marker(tokens: Sequence[Token], q: Quantity) -> bool:
-    """ "1. Hypertension" or "2) ...": the number of a list item."""
+    """ "1. Hypertension" or "2) ...": the number of a list item; "HR: 88." is none."""
     if q.dimension != "number" or q.end >= len(tokens) or tokens[q.end].text not in (".", ")"):
+        return False
+    if q.value > _LONGEST_LIST and tokens[q.start - 1].text == ":":
         return False
     return q.start == 0 or tokens[q.start - 1].text in (".", "\n", ";", ":", "(", "?")
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fivestones.score.facts.case import NOTHING, Case, build_case, says_nothing
-from fivestones.score.facts.compare import Comparison, best, compare, is_critical
+from fivestones.score.facts.compare import Comparison, best, contradiction, is_critical
 from fivestones.score.facts.extract import Extraction, Mention, inside_phrases, read
 from fivestones.score.facts.lexicon import Lexicon
 from fivestones.score.facts.penalties import echo_factor, length_factor, salad_factor
@@ -172,7 +172,8 @@ class FactsJudge:
         for i, truth in enumerate(case.truths):
             comparison = found[name].get(i)
             own = name in truth.sections
-            against = _contradiction(case, i, mentions[name].get(truth.fact.concept, ()))
+            others = (case.truths[k] for k in case.by_concept.get(truth.fact.concept, ()) if k != i)
+            against = contradiction(truth, mentions[name].get(truth.fact.concept, ()), list(others))
             if against and is_critical(truth, against):
                 critical = f"{truth.fact.id}: {against}"
             if not own or truth.sections[0] != name:
@@ -230,21 +231,6 @@ def _credit(
         missing = ",".join(comparison.missing) if comparison else ""
         return here, f"partial:{missing}" if here else "missing"
     return elsewhere, "misplaced"
-
-
-def _contradiction(case: Case, i: int, mentions: Sequence[Mention]) -> str | None:
-    """What a mention says against fact i, unless another fact of the same concept explains that mention."""
-    truth = case.truths[i]
-    for mention in mentions:
-        if not mention.longest or (truth.fact.concept != mention.concepts[0] and len(mention.concepts) > 1):
-            continue
-        against = compare(truth, mention).contradicts
-        if against is None or against == "experiencer":
-            continue
-        others = (case.truths[k] for k in case.by_concept.get(truth.fact.concept, ()) if k != i)
-        if not any(compare(other, mention).credit > 0 for other in others):
-            return against
-    return None
 
 
 def _finding(name: str, s: Statement) -> Finding:

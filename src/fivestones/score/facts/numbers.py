@@ -178,10 +178,10 @@ def _unit(tokens: Sequence[Token], j: int, value: float) -> tuple[str | None, st
         return None, "number", j
     unit, _, dimension = entry
     end = k + 1
-    if _is(tokens, end, "/") and end + 1 < len(tokens) and tokens[end + 1].text in PER:
-        return f"{unit}/{tokens[end + 1].text}", f"{unit}/{tokens[end + 1].text}", end + 2
     if unit in ("bpm", "/min") and _per_minute(tokens, end):
-        end += 2
+        end += 2  # "breaths/min" is "breaths a minute"
+    elif _is(tokens, end, "/") and end + 1 < len(tokens) and tokens[end + 1].text in PER:
+        return f"{unit}/{tokens[end + 1].text}", f"{unit}/{tokens[end + 1].text}", end + 2
     if unit == "year":
         after = end + 1 if _is(tokens, end, "-") else end
         if _is(tokens, after, "old") or (_is(tokens, after, "of") and _is(tokens, after + 1, "age")):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from fivestones.chat.client import Ask, ChatClient, Unanswered
+from fivestones.chat.client import Ask, ChatClient, Said, Unanswered
 from fivestones.chat.usage import Usage
 from fivestones.recipe_chat import Output
 from fivestones.score.llm.prompt import as_text, messages, response_format
@@ -82,7 +81,11 @@ class LlmJudge:
         if form := response_format(criterion, self._output):
             body["response_format"] = form
         texts = [source, as_text(value)] + [as_text(reference)] * criterion.reference
-        read = partial(read_verdict, criterion=criterion, quotable=Quotable.of(texts))
+        quotable = Quotable.of(texts)
+
+        def read(said: Said) -> Opinion:
+            return read_verdict(said.text, criterion=criterion, quotable=quotable)
+
         return Ask(body=body, affinity=source, about=criterion.digest, read=read)
 
 
