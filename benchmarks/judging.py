@@ -2,10 +2,10 @@
 
     python benchmarks/judging.py RUN [--repeats 3] [--warmup 1] [--json]
 
-`judge` is what the recipe's judge takes for the rollouts of a step, each repeat with a new judge that remembers
-no task. `after` is what the run itself logged as `score`: the part that went on after generation, which is all
-that a step waits for. Both as a share of the median step of the run's timings. An LLM judge answers out of the
-run's cache of replies; the target, below 5%, is for the embedded one.
+`judge` is what the recipe's judge takes for the rollouts of a step, each repeat with a new judge that
+remembers no task. `after` is what the run itself logged as `score`: the part that went on after generation,
+which is all that a step waits for. Both as a share of the median step of the run's timings. An LLM judge
+answers out of the run's cache of replies; the target, below 5%, is for the embedded one.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _CHECKED = frozenset({"drug", "condition", "test", "vital", "finding", "symptom"
 _MEASURED = frozenset(
     {"mass", "volume", "tablet", "puff", "unit", "drop", "pair", "temperature", "per_minute", "percent"}
 )
-_ALSO_LAY = frozenset({"finding", "symptom", "history"})  # of these single words are often ordinary ones
+_ORDINARY = frozenset({"club", "fit", "run", "scale"})  # stems of findings that any talk has too
 _LEAST = 0.9  # of a factor of the judge; honest notes have 1
 _FACTORS = {"length": "too long", "echo": "copied", "salad": "no sentences"}
 
@@ -70,25 +70,20 @@ def _inventions(
     mentions: Sequence[Mention], known: set[str], facts: Sequence[Fact], lexicon: Lexicon
 ) -> list[str]:
     """Concepts from outside the scenario. "The pain", where the fact is "chest pain", is a fact's own word,
-    and "it fits" is no seizure: a single word of any talk that is not the concept's first name."""
-    words: set[str] = set()
+    and "it fits" is no seizure."""
+    forms = [form for fact in facts for form in fact.forms]
     for concept in known:
         entry = lexicon.concepts.get(concept)
-        for form in (concept.replace("_", " "), *(entry.forms if entry else ())):
-            words |= phrase_stems(form)
-    for fact in facts:
-        words.update(*(phrase_stems(form) for form in fact.forms))
+        forms += (concept.replace("_", " "), *(entry.forms if entry else ()))
+    phrases = [_ORDINARY, *map(phrase_stems, forms)]
     out = []
     for mention in mentions:
         if not mention.longest or mention.polarity not in ("present", "absent"):
             continue
         if known.intersection(mention.concepts) or lexicon.kind(mention.concepts[0]) not in _CHECKED:
             continue
-        entry = lexicon.concepts.get(mention.concepts[0])
-        lay = entry and entry.kind in _ALSO_LAY and mention.text.lower() != entry.forms[0]
-        if lay and " " not in mention.text:
-            continue
-        if not {stem(w) for w in mention.text.lower().replace("-", " ").split() if len(w) > 2} <= words:
+        words = {stem(w) for w in mention.text.lower().replace("-", " ").split() if len(w) > 2}
+        if not any(words <= phrase for phrase in phrases):
             out.append(f"invented: {' '.join(mention.text.split())}")
     return list(dict.fromkeys(out))
 
