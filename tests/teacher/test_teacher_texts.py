@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+from authors import drafts, lexicon, passing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authors import drafts, lexicon, passing
 from fivestones.environments.soap.facts import facts_of
 from fivestones.environments.soap.generate import plan
 from fivestones.environments.soap.knowledge import load
