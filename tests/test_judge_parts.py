@@ -12,7 +12,7 @@ from attempts import rollout
 from fivestones.build import Job, sample_rows
 from fivestones.errors import UsageError
 from fivestones.evaluate.identity import judge_digest
-from fivestones.recipe import TrainPart
+from fivestones.recipe import Recipe, TrainPart
 from fivestones.recipe_load import load_recipe
 from fivestones.score.people import HumanVerdict, Item, Review
 from fivestones.score.people.reviews import append_reviews
@@ -157,3 +157,36 @@ def test_where_a_judge_is_asked_does_not_change_what_it_says() -> None:
     there = {**LLM, "endpoints": [{"url": "http://127.0.0.1:10/v1"}], "limits": {"attempts": 2}}
     digests = [judge_digest(job(judge=j).recipe) for j in (LLM, there, {**LLM, "model": "other"})]
     assert digests[0] == digests[1] != digests[2]
+
+
+def without_facts(**parts: Any) -> Job:
+    """A job whose rubric asks no judge."""
+    schema = {"type": "object", "properties": {"c": {"type": "string"}}}
+    structured = {
+        "instructions": "JSON.",
+        "input": "{text}",
+        "output_schema": schema,
+        "reference_fields": {"c": "label"},
+        "criteria": [{"field": "c", "kind": "exact"}],
+    }
+    environment = {"kind": "structured", "structured": structured}
+    made = {"name": "j", "files": {"train": "rows.jsonl"}, "environment": environment, **parts}
+    return Job(Recipe.model_validate(made), {})
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"judge": LLM}, "judge: kind `llm` is never asked: environment `structured` has no criterion"),
+        ({"judge": {"kind": "own_parts:Half"}}, "judge: kind `own_parts:Half` is never asked"),
+        ({"watch": {"judge": {"kind": "facts"}}}, r"watch\.judge: kind `facts` is never asked"),
+    ],
+)
+def test_a_judge_that_nothing_asks_is_a_mistake(parts: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        without_facts(**parts).check_judges()
+
+
+def test_a_judge_that_is_asked_or_not_named_is_none() -> None:
+    job(judge=LLM, watch={"judge": {"kind": "facts"}}).check_judges()
+    without_facts(judge={"retries": 2}).check_judges()  # of the environment's own scorer

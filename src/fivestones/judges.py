@@ -86,7 +86,7 @@ class Judges:
         return AT_ONCE if "llm" in kinds and kinds <= FOR_THREADS else 1
 
     def close(self) -> None:
-        """What is still asked is lost; what was answered is kept. The next question opens all again."""
+        """What is still asked is lost; what was answered is kept. Nothing can be asked any more."""
         for client in self._clients.values():
             client.close()
         for cache in self._caches.values():

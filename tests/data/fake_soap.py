@@ -41,8 +41,8 @@ class Generator:
         time.sleep(self.pause)
         return self.told(item, retry, sorted(STYLES)[item.index % 2])
 
-    def paraphrase(self, item: Item, style: str) -> dict[str, Any]:
-        return self.told(item, 0, style)
+    def paraphrase(self, item: Item, style: str, retry: int) -> dict[str, Any]:
+        return self.told(item, retry, style)
 
     def told(self, item: Item, retry: int, style: str) -> dict[str, Any]:
         seed = 0 if item.index in self.clones and retry == 0 else item.index + 1000 * retry

@@ -223,3 +223,12 @@ def test_prompts_of_your_own_are_looked_for_beside_the_recipe_and_checked(tmp_pa
     (tmp_path / "mine.yaml").write_text("system: x\n")
     with pytest.raises(UsageError, match="allowed: exactly the keys system, styles"):
         preview_data(recipe, tmp_path / "data", 1)
+
+
+def test_a_run_may_go_on_with_another_budget_and_not_with_another_model() -> None:
+    known, richer, other = (
+        recipe_for("http://127.0.0.1:9/v1", **changed).synth
+        for changed in ({}, {"budget": {"tokens": 5}, "attempts": 9}, {"model": "author-2b"})
+    )
+    assert api._mended(known, richer) == richer
+    assert api._mended(known, other) == known != other

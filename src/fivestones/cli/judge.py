@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -249,10 +250,11 @@ def _audited(
     cases = read_cases(file)
     fields = fields_of(cases)
     job = Job(recipe, sample_rows(recipe, attacks) if attacks else {}, folder)
-    judge, fresh = (job.judges.make(recipe.judge, fields, fresh=anew) for anew in (False, True))
-    usage = _counters(job.judges)
-    found = audit_judge(judge, cases, settings, name=name, fresh=fresh, usage=usage, progress=progress)
-    found["adversarial"] = _table(job, attacks, settings.draws, progress) if attacks else None
+    with closing(job.judges) as judges:
+        judge, fresh = (judges.make(recipe.judge, fields, fresh=anew) for anew in (False, True))
+        usage = _counters(judges)
+        found = audit_judge(judge, cases, settings, name=name, fresh=fresh, usage=usage, progress=progress)
+        found["adversarial"] = _table(job, attacks, settings.draws, progress) if attacks else None
     return found
 
 

@@ -30,8 +30,8 @@ from fivestones.recipe import SynthPart
 from fivestones.recipe_chat import MENDABLE
 from fivestones.runlog import write_json
 
-Paraphrase = Callable[[Any, str], Row]
-"""(item, style) -> row: the item's own scenario and facts, told in another style."""
+Paraphrase = Callable[[Any, str, int], Row]
+"""(item, style, retry) -> row: the scenario and facts of that retry, told in another style."""
 
 TEXT = (
     "note",
@@ -232,7 +232,8 @@ def _calibrate(
     for k, row in enumerate(own):
         item = items[chosen[k % len(chosen)]]
         others = [style for style in styles if style != row["style"]]
-        same.append(paraphrase(item, rng.choice(others or styles)))
+        retry = int(json.loads(row["provenance"]).get("retry", 0))
+        same.append(paraphrase(item, rng.choice(others or styles), retry))
         other.append(make(item, CALIBRATION_RETRY + k // len(chosen)))
     alike = [k for k, row in enumerate(own) if facts_key(row) == facts_key(same[k])]
     pairs = [k for k, row in enumerate(own) if facts_key(row) != facts_key(other[k])]

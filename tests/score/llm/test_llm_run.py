@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,14 @@ def outcome(run: fivestones.Run) -> tuple[bytes, list[float]]:
     return (run.path / "metrics.jsonl").read_bytes(), [json.loads(line)["total"] for line in records]
 
 
+def all_closed() -> bool:
+    """Whether no client of a run is left."""
+    clients = [thread for thread in threading.enumerate() if thread.name == "chat-client"]
+    for thread in clients:
+        thread.join(10)
+    return not any(thread.is_alive() for thread in clients)
+
+
 def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
     file = recipe(tmp_path)
 
@@ -84,10 +93,12 @@ def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
 
     with ScriptedServer(grade) as calm, ScriptedServer(grade) as rough:
         expected = outcome(run(calm, "calm"))
+        assert all_closed()
         down_from = len(calm.requests) // 3
         rough.script = lambda body, before: "503" if len(rough.requests) > down_from else None
         with pytest.raises(JudgePausedError, match=r"paused: .* causes: HTTP 503"):
             run(rough, "rough")
+        assert all_closed()
         told = [json.loads(line) for line in (tmp_path / "rough" / "judge.jsonl").read_text().splitlines()]
         assert told[-1]["unscored"]["HTTP 503"] > 0 and told[-1]["retries"] > 0  # the outage is counted
         assert sum(r["requests"] for r in told) == len(rough.requests)

@@ -48,7 +48,7 @@ class Attempt:
     column: str
     number: int  # from 1
     faults: tuple[str, ...]  # none: it passed
-    reply: Said | None  # None: the endpoint gave none; the only fault says why
+    reply: Said
 
     @property
     def causes(self) -> tuple[str, ...]:
@@ -84,7 +84,8 @@ def try_until_good(client: ChatClient, piece: Piece[D], draft: D, *, name: str, 
     attempts: list[Attempt] = []
     silent: Counter[str] = Counter()
     faults: Sequence[str] = ()
-    for number in range(1, most + 1):
+    while len(attempts) < most:
+        number = len(attempts) + 1
         about = f"{piece.column} {name} {number}"
         body = {**piece.body(draft, faults), "seed": _seed(about)}
         ask = Ask(body, affinity=name, about=about, read=_as_it_came, whole=False)
@@ -96,14 +97,13 @@ def try_until_good(client: ChatClient, piece: Piece[D], draft: D, *, name: str, 
                     "give the command again"
                 )
             silent[reply.cause] += 1
-            if silent.total() == SILENT or number == most:
+            if silent.total() == SILENT:
                 causes = ", ".join(f"{cause} ({n})" for cause, n in silent.most_common())
                 raise ResourceError(
                     f"the teacher {client.model} does not answer for {name}: {causes}; what was written is "
                     "kept: when it is well again, give the command again"
                 )
-            attempts.append(Attempt(column=piece.column, number=number, faults=(reply.cause,), reply=None))
-            continue
+            continue  # no attempt: a resumed run must come to the same requests
         value, faults = _read(piece, draft, reply)
         attempts.append(Attempt(column=piece.column, number=number, faults=tuple(faults), reply=reply))
         if value is not None:

@@ -49,7 +49,7 @@ def preview(
 
 def _forecast(told: Sequence[Told], rows: int, at_once: tuple[int, int]) -> Forecast:
     """Scales what these rows took, rejected attempts included."""
-    replies = [attempt.reply for one in told for attempt in one.attempts if attempt.reply]
+    replies = [attempt.reply for one in told for attempt in one.attempts]
     spent: Mapping[str, Any] = cost_of(replies)
     times = rows / len(told) if told else 0.0
     # a reply that was kept still says how long it took; what no model wrote took its own time

@@ -123,11 +123,11 @@ class Teacher(Generic[D]):
                 )
 
     def _provenance(self, row: Mapping[str, Any], tried: Sequence[Attempt]) -> str:
-        replies = [attempt.reply for attempt in tried if attempt.reply]
+        replies = [attempt.reply for attempt in tried]
         prompts = {piece.column: piece.digest for piece in self.pieces}
         texts = {}  # of an abandoned scenario's texts the last one's stay
         for attempt in tried:
-            if attempt.reply and not attempt.faults:
+            if not attempt.faults:
                 texts[attempt.column] = {
                     "endpoint": attempt.reply.endpoint,
                     "prompt": prompts[attempt.column],

@@ -37,9 +37,9 @@ class Paraphrase:
     seed: int
     length: Length
 
-    def __call__(self, item: PlanItem, style: str) -> dict[str, Any]:
-        row = generate(_knowledge(), replace(item, style=style), self.seed, self.length)
-        rng = Random(f"{self.seed}:{item.index}:0")  # the stream that drew the row's own scenario
+    def __call__(self, item: PlanItem, style: str, retry: int) -> dict[str, Any]:
+        row = generate(_knowledge(), replace(item, style=style), self.seed, self.length, retry)
+        rng = Random(f"{self.seed}:{item.index}:{retry}")  # the stream that drew the row's own scenario
         scenario = draw(_knowledge(), condition_of(_knowledge(), item.condition), rng, self.length, item.cell)
         again = reference_note(scenario, facts_of(scenario), Random(f"{self.seed}:{item.index}:again"))
         return {**row, "note": json.dumps(again, ensure_ascii=False)}
