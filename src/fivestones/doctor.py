@@ -140,6 +140,8 @@ def _data(recipe: Recipe) -> tuple[Check, Rows | None]:
     """Reads the first rows of files; what is synthesized needs no look."""
     if made := synth_rows(recipe):
         found = f"synthesized: {made.train:,} + {made.test:,} rows, prompts of about {made.prompt:.0f} tokens"
+        if recipe.synth and recipe.synth.teacher:
+            found += f", written by {recipe.synth.teacher.model} (time and cost: fivestones synth --preview)"
         return Check("data", "ok", found), made
     assert recipe.files is not None  # Recipe: exactly one of synth and files
     from fivestones.data.store import iter_rows

@@ -172,8 +172,9 @@ def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[s
         evaluate += answer(tested, prompt * shown)
         evaluate += imitate(recipe.evaluate.imitation_passes) if name == "imitation" else 0.0
     made = rows.train + rows.test if recipe.synth else 0
+    unknown = recipe.synth is not None and recipe.synth.teacher is not None  # a preview measures it
     return {
-        "synthesis": made * SYNTH_SECONDS,
+        **({} if unknown else {"synthesis": made * SYNTH_SECONDS}),
         "warm-up": 0.0 if recipe.warmup.kind == "none" else imitate(recipe.warmup.passes),
         "training": recipe.train.steps * step,
         "evaluation": evaluate,
