@@ -18,7 +18,6 @@ from fivestones.data.synth import Outcome
 from fivestones.errors import DataError, ResourceError, RunExistsError, UsageError
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import dump, load_recipe
-from fivestones.runlog import read_jsonl
 from scripted_server import Body, ScriptedServer
 
 ROWS = 7
@@ -80,7 +79,7 @@ def test_a_refused_text_is_written_again_and_told_why(tmp_path: Path) -> None:
     with ScriptedServer(author(careless)) as server:
         made = synth(recipe_for(server), tmp_path)
     rejected = made.certificate["teacher"]["rejected"]
-    assert rejected["invented"] >= 2 * ROWS  # each text once, and what the gate refuses anyway
+    assert rejected["invented"] > ROWS  # each text once, and what the gate refuses anyway
     again = [body["messages"][-1]["content"] for body in server.requests]
     assert any("refused" in text and "- invented: warfarin" in text for text in again)
     assert not any("warfarin" in row[column] for row in rows_of(tmp_path) for column in ("dialogue", "note"))
@@ -128,14 +127,17 @@ def test_an_outage_ends_it_and_the_next_time_only_the_rest_is_paid_for(tmp_path:
 
 def test_a_spent_budget_ends_it_and_a_larger_one_goes_on(tmp_path: Path) -> None:
     with ScriptedServer(author()) as server:
-        small = recipe_for(server, budget={"tokens": 30_000}, limits={"concurrency": 1, "most": 1})
+        one = {"concurrency": 1, "most": 1}
+        short = {"max_tokens": 500}  # what is set aside for an answer
+        small = recipe_for(server, budget={"tokens": 3500}, limits=one, request=short)
         with pytest.raises(ResourceError, match=r"budget is spent.*synth\.teacher\.budget"):
             synth(small, tmp_path)
         assert sum(server.answered.values()) > 0
-        synth(recipe_for(server, attempts=4), tmp_path)  # the budget and the attempts are no other data
+        # limits, budget and attempts are no other data
+        synth(recipe_for(server, attempts=4, request=short), tmp_path)
         assert set(server.answered.values()) == {1}
         with pytest.raises(RunExistsError, match=r"other settings .*model"):
-            synth(recipe_for(server, model="author-2b"), tmp_path)
+            synth(recipe_for(server, model="author-2b", request=short), tmp_path)
 
 
 def test_a_teacher_that_cannot_do_it_is_told_before_it_costs_much(tmp_path: Path) -> None:
@@ -158,9 +160,7 @@ def test_a_preview_shows_five_rows_and_what_all_would_take(tmp_path: Path) -> No
         forecast = shown.forecast
         assert (forecast.rows, forecast.seen) == (ROWS, 5)
         assert forecast.replies == round(asked * ROWS / 5)
-        assert forecast.input_tokens == 100 * forecast.replies or forecast.input_tokens == round(
-            100 * asked * ROWS / 5
-        )
+        assert forecast.input_tokens == round(100 * asked * ROWS / 5)
         assert forecast.seconds_low <= forecast.seconds_high
         synth(recipe, tmp_path)
         assert set(server.answered.values()) == {1}  # the preview's rows were paid for
@@ -194,7 +194,6 @@ def test_what_leaves_the_machine_is_only_recorded_beyond_loopback(tmp_path: Path
     with ScriptedServer(author()) as server:
         preview_data(recipe_for(server), tmp_path, 1)
     assert not (tmp_path / "egress.jsonl").exists()
-    assert read_jsonl(tmp_path / "egress.jsonl") == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 from authors import drafts, lexicon, passing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fivestones.environments.soap.facts import facts_of
@@ -103,11 +103,12 @@ def test_the_grammar_s_own_dialogues_mostly_pass() -> None:
     assert passing()  # of the rows that the other tests use
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_another_dose_or_denial_in_a_note_is_a_fault(data: st.DataObject) -> None:
     draft = data.draw(st.sampled_from(many()))
     note = json.loads(draft.row["note"])
-    drugs = [f for f in draft.facts if f.section == "P" and f.unit == "mg"]
+    drugs = [f for f in draft.facts if f.section == "P" and f.unit == "mg" and "." not in str(f.value)]
     if drugs:
         value = str(drugs[0].value)
         changed = {**note, "P": note["P"].replace(f"{value} mg", f"{value}0 mg")}
@@ -123,7 +124,7 @@ def test_a_section_without_its_facts_or_with_another_s_is_a_fault() -> None:
     assert any(f.startswith("left out") for f in of_note(draft, {**note, "S": "None reported."}))
     swapped = {**note, "S": note["A"], "A": note["S"]}
     assert any(f.startswith(("misplaced", "left out")) for f in of_note(draft, swapped))
-    assert any(f.startswith("invented") for f in of_note(draft, {**note, "A": note["A"] + " Sepsis."}))
+    assert any(f.startswith("invented") for f in of_note(draft, {**note, "A": note["A"] + " Pneumonia."}))
 
 
 def test_a_draft_is_the_generator_s_row_with_its_scenario() -> None:
@@ -155,6 +156,7 @@ def test_the_form_of_a_dialogue() -> None:
         assert told is None and wrong[0].startswith(fault), (bad[:40], wrong)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.text())
 def test_any_reply_can_be_read(text: str) -> None:
     told, wrong = read_dialogue(text, ("Doctor", "Patient"), "short")

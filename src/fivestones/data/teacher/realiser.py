@@ -7,11 +7,9 @@ teacher's, and only when their checks find the facts in them.
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from fivestones.chat import ChatClient
@@ -21,8 +19,6 @@ from fivestones.data.teacher.attempts import Attempt, Piece, tally, try_until_go
 from fivestones.errors import DataError
 
 SCENARIOS = 5  # drawn for one row before it is given up
-HOPELESS_AFTER = 60  # attempts at a text of which hardly any pass: the teacher cannot do it
-HOPELESS_SHARE = 0.05
 
 
 class Drafted(Protocol):
@@ -58,21 +54,17 @@ class Teacher(Generic[D]):
     client: ChatClient
     seed: int
     attempts: int
-    _passed: Counter[str] = field(default_factory=Counter, repr=False)  # column -> attempts
-    _failed: dict[str, Counter[str]] = field(default_factory=dict, repr=False)  # column -> cause -> attempts
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __call__(self, item: Any, retry: int) -> Row:
         """Raises DataError for a row whose scenarios all failed, and ResourceError as `try_until_good`."""
         told = self.tell(item, retry)
-        self._count(told.attempts)
         if told.row is None:
             causes = ", ".join(f"{cause} ({n})" for cause, n in tally(told.attempts).items())
             raise DataError(
                 f"teacher: row {told.draft['id']} ({told.draft['condition']}): in {SCENARIOS} scenarios none "
                 f"of {len(told.attempts)} texts was without fault: {causes}; the last: "
                 f"{told.attempts[-1].faults[0]}. What was written is kept: give the command again with more "
-                "synth.teacher.attempts, or start other data with another model"
+                "synth.teacher.attempts, or look at a preview and start other data with another model"
             )
         return told.row
 
@@ -101,26 +93,6 @@ class Teacher(Generic[D]):
                 return None
             texts[piece.column] = found.value
         return texts
-
-    def _count(self, attempts: Iterable[Attempt]) -> None:
-        """Raises DataError when hardly anything passes: each further row would only cost."""
-        with self._lock:
-            for attempt in attempts:
-                if attempt.faults:
-                    self._failed.setdefault(attempt.column, Counter()).update(attempt.causes[:1])
-                else:
-                    self._passed[attempt.column] += 1
-            failed = {column: Counter(causes) for column, causes in self._failed.items()}
-            passed = dict(self._passed)
-        for column, causes in failed.items():
-            good = passed.get(column, 0)
-            total = good + causes.total()
-            if total >= HOPELESS_AFTER and good < HOPELESS_SHARE * total:
-                raise DataError(
-                    f"teacher: {good} of {total} attempts at a {column} had no fault; the others: "
-                    + ", ".join(f"{cause} ({n})" for cause, n in causes.most_common(4))
-                    + f". What was written is kept; look at a preview: {self.client.model} may be too weak"
-                )
 
     def _provenance(self, row: Mapping[str, Any], tried: Sequence[Attempt]) -> str:
         replies = [attempt.reply for attempt in tried]
