@@ -74,10 +74,11 @@ def texts() -> Mapping[str, tuple[str, str]]:
 
 def author(spoil: Spoil = lambda column, text, first: text) -> Callable[[Body], str]:
     """A brain of a ScriptedServer."""
+    known = texts()  # here once, not in each of the server's threads
 
     def say(body: Body) -> str:
         prompt, _, again = body["messages"][-1]["content"].partition(f"\n\n{AGAIN}")
-        column, text = texts()[prompt]
+        column, text = known[prompt]
         return spoil(column, text, not again)
 
     return say
