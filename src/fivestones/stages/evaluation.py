@@ -44,8 +44,7 @@ def _evaluated(shared: Shared, contestant: Contestant, dataset: Dataset, scorer:
 
     def after_chunk(tasks: int) -> None:
         shared.log_time("evaluate", contestant=contestant.name, dataset=dataset.name, tasks=tasks)
-        with whole.between():
-            pass  # Ctrl-C is heard here
+        whole.pause()
 
     path = shared.run.path / "eval" / f"{contestant.name}.jsonl"
     with whole:

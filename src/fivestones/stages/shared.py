@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from fivestones.build import Job
+from fivestones.environments.json_bounds import bounded_schema
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
 from fivestones.models.allocator import keep_memory, release_memory
@@ -24,7 +25,6 @@ from fivestones.models.load import context_length, end_tokens, load_tokenizer, m
 from fivestones.protocols import Progress
 from fivestones.rollout.chat import Chat
 from fivestones.rollout.collect import collect
-from fivestones.rollout.json_bounds import bounded_schema
 from fivestones.rollout.native.grammar import Grammar
 from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.rollout.overlap import Scoring
