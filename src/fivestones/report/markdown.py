@@ -29,8 +29,8 @@ def to_markdown(run: RunFiles) -> str:
     for name, part in (summary.get("extra") or {}).items():
         out += [f"Extra dataset {name}:", "", *_contestants(part, trained, wanted)]
     if stages := times(run.timings).stages:
-        told = "; ".join(f"{stage.name} {text.duration(stage.seconds)}" for stage in stages)
-        out += [f"Time: {told}", ""]
+        spent = "; ".join(f"{stage.name} {text.duration(stage.seconds)}" for stage in stages)
+        out += [f"Time: {spent}", ""]
     missing = [*run.absent, *(f"unreadable: {p}" for p in run.problems)]
     if missing:
         out += ["Absent:", "", *(f"- {m}" for m in missing), ""]
