@@ -9,9 +9,9 @@ import pytest
 import torch
 from jsonschema import Draft202012Validator
 
+from fivestones.environments.json_bounds import bounded_schema
 from fivestones.errors import UsageError
 from fivestones.models.attention import install
-from fivestones.rollout.json_bounds import bounded_schema
 from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.train.check import dense_logprobs
 from fivestones.train.pack import pack
