@@ -28,9 +28,8 @@ SCHEMA: dict[str, Any] = {
     },
 }
 TOKENS = 400
-BOUND = bounded_schema(
-    SCHEMA, TOKENS // 6
-)  # a token is a byte; of a character there are six at most (\\u....)
+# a token is a byte; of a character there are six at most (\\u....)
+BOUND = bounded_schema(SCHEMA, TOKENS // 6)
 
 
 def made(temperature: float, schema: dict[str, Any] = BOUND, seeds: int = 8) -> tuple[Any, list[Completion]]:

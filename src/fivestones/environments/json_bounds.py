@@ -45,7 +45,7 @@ def _bounded(schema: Any, characters: int) -> Any:
         bound.setdefault("required", list(schema["properties"]))
     if "items" in schema:
         bound["items"] = _bounded(schema["items"], characters)
-        bound.setdefault("maxItems", max(ITEMS, schema.get("minItems", 0)))
+        bound["maxItems"] = _most_items(schema)
     if schema.get("type") == "integer" and not {"enum", "const"} & schema.keys():
         bound.setdefault("minimum", -LARGEST)
         bound.setdefault("maximum", LARGEST)
@@ -63,6 +63,10 @@ def _is_free(schema: Mapping[str, Any]) -> bool:
     return not shaped or (shaped == {"pattern"} and schema["pattern"] == NOT_EMPTY)
 
 
+def _most_items(schema: Mapping[str, Any]) -> int:
+    return int(schema.get("maxItems", max(ITEMS, schema.get("minItems", 0))))
+
+
 def _size(schema: Any) -> tuple[int, int]:
     """(free strings, characters of all else) that a long answer has; of alternatives the longest."""
     if not isinstance(schema, Mapping):
@@ -78,7 +82,7 @@ def _size(schema: Any) -> tuple[int, int]:
             inner = _size(child)
             free, fixed = free + inner[0], fixed + inner[1] + len(name) + 4
     if "items" in schema:
-        count = schema.get("maxItems", max(ITEMS, schema.get("minItems", 0)))
+        count = _most_items(schema)
         inner = _size(schema["items"])
         free, fixed = free + count * inner[0], fixed + count * (inner[1] + 1) + 2
     for key in CHOICES:
