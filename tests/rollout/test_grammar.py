@@ -9,9 +9,9 @@ import pytest
 import torch
 from jsonschema import Draft202012Validator
 
+from fivestones.environments.json_bounds import bounded_schema
 from fivestones.errors import UsageError
 from fivestones.models.attention import install
-from fivestones.rollout.json_bounds import bounded_schema
 from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.train.check import dense_logprobs
 from fivestones.train.pack import pack
@@ -28,9 +28,8 @@ SCHEMA: dict[str, Any] = {
     },
 }
 TOKENS = 400
-BOUND = bounded_schema(
-    SCHEMA, TOKENS // 6
-)  # a token is a byte; of a character there are six at most (\\u....)
+# a token is a byte; of a character there are six at most (\\u....)
+BOUND = bounded_schema(SCHEMA, TOKENS // 6)
 
 
 def made(temperature: float, schema: dict[str, Any] = BOUND, seeds: int = 8) -> tuple[Any, list[Completion]]:

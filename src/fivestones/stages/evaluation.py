@@ -46,8 +46,7 @@ def _evaluated(shared: Shared, contestant: Contestant, dataset: Dataset, scorer:
         row = {"contestant": contestant.name, "dataset": dataset.name, "tasks": tasks}
         shared.log_time("evaluate", **row)
         shared.log_judge("evaluate", **row)
-        with whole.between():
-            pass  # Ctrl-C is heard here
+        whole.pause()
 
     path = shared.run.path / "eval" / f"{contestant.name}.jsonl"
     with whole:

@@ -18,6 +18,7 @@ import torch
 
 from fivestones.build import Job
 from fivestones.chat import Usage
+from fivestones.environments.json_bounds import bounded_schema
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
 from fivestones.models.allocator import keep_memory, release_memory
@@ -25,7 +26,6 @@ from fivestones.models.load import context_length, end_tokens, load_tokenizer, m
 from fivestones.protocols import Progress
 from fivestones.rollout.chat import Chat
 from fivestones.rollout.collect import collect
-from fivestones.rollout.json_bounds import bounded_schema
 from fivestones.rollout.native.grammar import Grammar
 from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.rollout.overlap import Scoring

@@ -66,7 +66,8 @@ def _imitated(shared: Shared, policy: TorchPolicy, phase: str, passes: int) -> P
     clock = time.monotonic()
 
     def save() -> None:
-        run.save_checkpoint(phase, policy.step, policy.save)
+        if policy.step:
+            run.save_checkpoint(phase, policy.step, policy.save)
 
     whole = WholeSteps(save)
 
@@ -78,8 +79,7 @@ def _imitated(shared: Shared, policy: TorchPolicy, phase: str, passes: int) -> P
             save()
         clock = time.monotonic()
         shared.progress(step, total, f"{phase}: loss {metrics['loss']:.3f}")
-        with whole.between():
-            pass  # Ctrl-C is heard here
+        whole.pause()
 
     with whole:
         imitate(policy, batches, part.lr, after)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-COMBINERS = ("allOf", "anyOf", "oneOf")
-OPEN = frozenset(
-    {*COMBINERS, "$ref", "not", "if"}
-)  # beside one, closing would forbid the other branch's keys
+from fivestones.environments.json_gates import COMBINERS, NOT_EMPTY
+
+CHOICES = ("allOf", "anyOf", "oneOf")
 FEWEST = 8  # characters of a string, however small the limit
 ITEMS = 8  # of a list without `maxItems`
 LARGEST = 10**9  # of a whole number without `minimum` or `maximum`
@@ -38,15 +37,15 @@ def _bounded(schema: Any, characters: int) -> Any:
     for key in ("properties", "$defs", "definitions"):
         if key in schema:
             bound[key] = {k: _bounded(child, characters) for k, child in schema[key].items()}
-    for key in COMBINERS:
+    for key in CHOICES:
         if key in schema:
             bound[key] = [_bounded(child, characters) for child in schema[key]]
-    if "properties" in schema and not OPEN & schema.keys():
+    if "properties" in schema and not COMBINERS & schema.keys():
         bound.setdefault("additionalProperties", False)
         bound.setdefault("required", list(schema["properties"]))
     if "items" in schema:
         bound["items"] = _bounded(schema["items"], characters)
-        bound.setdefault("maxItems", max(ITEMS, schema.get("minItems", 0)))
+        bound["maxItems"] = _most_items(schema)
     if schema.get("type") == "integer" and not {"enum", "const"} & schema.keys():
         bound.setdefault("minimum", -LARGEST)
         bound.setdefault("maximum", LARGEST)
@@ -61,7 +60,11 @@ def _is_free(schema: Mapping[str, Any]) -> bool:
     if "string" not in ([kinds] if isinstance(kinds, str) else kinds):
         return False
     shaped = SHAPED & schema.keys()
-    return not shaped or (shaped == {"pattern"} and schema["pattern"] == r"\S")  # the strict gate's own
+    return not shaped or (shaped == {"pattern"} and schema["pattern"] == NOT_EMPTY)
+
+
+def _most_items(schema: Mapping[str, Any]) -> int:
+    return int(schema.get("maxItems", max(ITEMS, schema.get("minItems", 0))))
 
 
 def _size(schema: Any) -> tuple[int, int]:
@@ -79,10 +82,10 @@ def _size(schema: Any) -> tuple[int, int]:
             inner = _size(child)
             free, fixed = free + inner[0], fixed + inner[1] + len(name) + 4
     if "items" in schema:
-        count = schema.get("maxItems", max(ITEMS, schema.get("minItems", 0)))
+        count = _most_items(schema)
         inner = _size(schema["items"])
         free, fixed = free + count * inner[0], fixed + count * (inner[1] + 1) + 2
-    for key in COMBINERS:
+    for key in CHOICES:
         sizes = [_size(child) for child in schema.get(key, ())]
         if sizes:
             free, fixed = free + max(s[0] for s in sizes), fixed + max(s[1] for s in sizes)

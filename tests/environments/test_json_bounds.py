@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from fivestones.rollout.json_bounds import bounded_schema
+from fivestones.environments.json_bounds import bounded_schema
 
 
 @pytest.mark.parametrize("fields", ["a", "ab", "abcdefgh"])
