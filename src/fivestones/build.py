@@ -93,29 +93,36 @@ def load_rows(recipe: Recipe, data: Path) -> Rows:
         }
     assert recipe.files is not None
     spec = structured_spec(recipe)
-    return load_files(recipe.files, seed=recipe.seed, cluster=spec.cluster if spec else None)
+    files = recipe.files
+    rows = load_files(files, seed=recipe.seed, cluster=spec.cluster if spec else None)
+    if spec and files.test is None:
+        # whole, before its rows are parted: a fault is told by its row in the file
+        StructuredEnvironment(spec, {"train": read_rows(files.train)}, {"train": str(files.train)})
+    return rows
 
 
 def structured_spec(recipe: Recipe) -> StructuredPart | None:
     return soap_spec() if recipe.environment.kind == "soap" else recipe.environment.structured
 
 
-def resolve(path: str, options: Mapping[str, Any], folders: Iterable[Path] = ()) -> Any:
-    """`module:attribute`, called with the recipe's options. folders: where a user's own modules are."""
+def resolve(key: str, path: str, options: Mapping[str, Any], folders: Iterable[Path] = ()) -> Any:
+    """`module:attribute`, the value of the recipe's `key`, called with the recipe's options. folders: where a
+    user's own modules are."""
     module, _, attribute = path.partition(":")
     environ.look_in(folders)
     try:
         made = getattr(importlib.import_module(module), attribute)
     except Exception as e:  # whatever a user's module raises is theirs to mend
-        raise UsageError(f"`{path}` could not be imported: {_told(e)}") from e
+        raise UsageError(f"{key}: `{path}` could not be imported: {_told(e)}") from e
     if not callable(made):
-        raise UsageError(f"`{path}` is {made!r}; allowed: a class or a function")
+        raise UsageError(f"{key}: `{path}` is {made!r}; allowed: a class or a function")
     signature = inspect.signature(made)
     try:
         signature.bind(**options)
     except TypeError as e:
         raise UsageError(
-            f"`{path}` cannot be called with the options {', '.join(options)}: {e}; it takes {signature}"
+            f"{key}: `{path}` cannot be called with the options {', '.join(options)}: {e}; "
+            f"it takes {signature}"
         ) from e
     return made(**options)
 
@@ -157,7 +164,9 @@ class Job:
             if files:
                 sources = {"train": str(files.train), "test": str(files.test or files.train)}
             return StructuredEnvironment(spec, self.rows, sources)
-        made = resolve(part.kind, {**part.options, "rows": self.rows}, self.recipe.modules)
+        made = resolve(
+            "environment.kind", part.kind, {**part.options, "rows": self.rows}, self.recipe.modules
+        )
         missing = [name for name in OWN_ENVIRONMENT if not hasattr(made, name)]
         if missing:
             raise UsageError(f"environment `{part.kind}` lacks {', '.join(missing)}")
@@ -198,7 +207,8 @@ class Job:
         judges: dict[str, Judge] = {}
         if self.recipe.judge.kind != "facts":
             judge = self.recipe.judge
-            judges["facts"] = resolve(judge.kind, {**judge.options, "fields": fields}, self.recipe.modules)
+            options = {**judge.options, "fields": fields}
+            judges["facts"] = resolve("judge.kind", judge.kind, options, self.recipe.modules)
         elif fields:
             judges["facts"] = FactsJudge(self.lexicon, fields)
         return RubricScorer(

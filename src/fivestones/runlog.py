@@ -16,6 +16,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,12 +30,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # safetensors and duckdb raise their own types; only the text tells
 _FULL_TEXT = ("No space left on device", "Disk quota exceeded", "File too large")
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+# a file where a folder should be, a folder that cannot be made (/proc), a name that is too long
+_IMPOSSIBLE = (errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP)
 _TAIL = 65_536  # bytes read at a time when looking for the last newline
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """A full disk or a forbidden folder becomes one clear message."""
+    """A full disk, a forbidden folder or an impossible path becomes one clear message."""
     try:
         yield
     except FivestonesError:
@@ -48,7 +51,7 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"the disk is full while writing {file} ({_free(file) / 1e6:.0f} MB free); what was finished "
                 "is kept: make room, then --resume"
             ) from e
-        if code in _FORBIDDEN:
+        if code in (*_FORBIDDEN, *_IMPOSSIBLE):
             raise ResourceError(f"{file} cannot be read or written: {os.strerror(code)}") from e
         raise
 
@@ -212,6 +215,8 @@ class RunDir:
             temporary.mkdir()
             write(temporary)
             for file in sorted(temporary.rglob("*")):
+                if file.is_file():  # safetensors makes files that only their owner may read
+                    file.chmod(file.stat().st_mode | stat.S_IRGRP | stat.S_IROTH)
                 _fsync(file)
             _fsync(temporary)
             os.rename(temporary, target)
