@@ -36,7 +36,7 @@ class TailLayout:
         kp, vp = self.prefix[layer]
         args = (q[0], k[0], v[0], kp, vp, self.segment, scale)
         if window is None and q.device.type == "cpu":
-            return completions(*args)[0].to(q.dtype)[None]
+            return completions(*args).to(q.dtype)[None]
         return masked_attention(*args, window)[None]
 
 
