@@ -263,22 +263,3 @@ def test_bad_names_and_files(tmp_path: Path) -> None:
     init_job("job", source, tmp_path, echo=lambda text: None)
     with pytest.raises(UsageError, match="exists"):
         init_job("job", source, tmp_path, echo=lambda text: None)
-
-
-@pytest.mark.skipif(
-    not (ROOT.parent / "shared/data/mts_dialog").is_dir(), reason="the shared data is not here"
-)
-def test_the_real_dialogues(tmp_path: Path) -> None:
-    folder = ROOT.parent / "shared/data/mts_dialog"
-    paths = init_job(
-        "mts", folder / "train.jsonl", tmp_path, test=folder / "valid.jsonl", echo=lambda text: None
-    )
-    part = structured(load_recipe(paths[0]))
-    assert part.input == "{dialogue}"
-    assert len(part.output_schema["properties"]["section_header"]["enum"]) == 20
-    assert [(c.field, c.kind) for c in part.criteria] == [
-        ("section_header", "exact"),
-        ("section_text", "facts"),
-        ("section_text", "rouge1"),  # of weight 0: reported, not rewarded
-        ("section_text", "rougeL"),
-    ]

@@ -149,6 +149,24 @@ def test_each_kind_of_warm_up_runs(model: Path, tmp_path: Path, kind: str) -> No
     assert "NaN" not in (run.path / "metrics.jsonl").read_text()  # it is no JSON
 
 
+@pytest.mark.parametrize("constrained", [True, False])
+def test_constrained_decoding_makes_a_random_model_pass_the_gate(
+    model: Path, tmp_path: Path, constrained: bool
+) -> None:
+    job = changed(
+        model,
+        warmup__kind="self",
+        warmup__constrained=constrained,
+        generation__max_tokens=400,
+        evaluate__contestants=["trained"],
+        train__steps=0,
+    )
+    run = fivestones.run(tiny_job.tickets(tmp_path), job, out=tmp_path / "run")
+    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    rates = [row["scaffold_gate_rate"] for row in rows if row["phase"] == "warmup"]
+    assert (min(rates) > 0.9) if constrained else (max(rates) == 0.0)
+
+
 def test_lora_trains_and_is_merged(model: Path, tmp_path: Path) -> None:
     job = changed(model, model__lora={"rank": 2}, evaluate__contestants=["base", "trained"])
     run = fivestones.run(tiny_job.tickets(tmp_path), job, out=tmp_path / "run")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fivestones import environ
-from fivestones.errors import FivestonesError, RunExistsError, UsageError
+from fivestones.errors import RunExistsError, UsageError
 from fivestones.protocols import Progress
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import digest, dump, load_recipe
@@ -270,7 +270,7 @@ def _model_folder(recipe: Recipe) -> Path:
     try:
         from fivestones.models.load import model_folder
     except ImportError as e:
-        raise FivestonesError(
+        raise UsageError(
             f"training and evaluation need the `train` extra ({e.name} is missing): "
             "pip install 'fivestones[train]'"
         ) from e

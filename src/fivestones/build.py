@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,6 @@ from fivestones.data.embed import embedder
 from fivestones.data.files import load_files
 from fivestones.data.store import read_rows
 from fivestones.data.synth import Outcome, settings_of, synthesize
-from fivestones.environments.json_bounds import bounded_schema
 from fivestones.environments.soap import generate as soap
 from fivestones.environments.soap import knowledge
 from fivestones.environments.soap.facts import extra_concepts
@@ -211,13 +209,11 @@ class Job:
             gate_points=gate_points,
         )
 
-    @cached_property
-    def output_schema(self) -> str | None:
-        """JSON Schema for constrained decoding; None for a user's own environment."""
+    @property
+    def output_schema(self) -> Mapping[str, Any] | None:
+        """JSON Schema of the outputs; None for a user's own environment."""
         spec = structured_spec(self.recipe)
-        if spec is None:
-            return None
-        return json.dumps(bounded_schema(spec.output_schema, self.recipe.generation.max_tokens))
+        return None if spec is None else spec.output_schema
 
     @property
     def max_reward(self) -> float:

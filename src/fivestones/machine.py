@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-CORE = ("duckdb", "jinja2", "jsonschema", "numpy", "pydantic", "pyyaml", "rich", "typer")
-TRAIN = ("gguf", "llguidance", "peft", "safetensors", "torch", "transformers")
+CORE = ("duckdb", "jinja2", "jsonschema", "numpy", "pydantic", "pyyaml", "referencing", "rich", "typer")
+TRAIN = ("gguf", "llguidance", "peft", "rouge-score", "safetensors", "torch", "transformers")
 PYTHONS = ((3, 11), (3, 12))
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # of /proc/cpuinfo
 LOW_DISK = 1 << 30  # bytes that stay free beside the run
@@ -143,6 +143,12 @@ def available_memory() -> int | None:
         within = max(limit - used, 0)
         return within if free is None else min(free, within)
     return free
+
+
+def memory_limit() -> int | None:
+    """Bytes of the machine, or of its container when that has fewer. None where it is not told."""
+    known = (_meminfo("MemTotal"), _number(Path("/sys/fs/cgroup/memory.max")))
+    return min((n for n in known if n is not None), default=None)
 
 
 def process_memory() -> int:

@@ -63,6 +63,8 @@ def check_prompts(stages: Stages) -> Prompts:
     longest = max(stages.prompt_tokens(t.prompt) for t in used)
     if stages.recipe.warmup.kind == "references" or "imitation" in part.contestants:
         _can_imitate(stages)
+    if stages.recipe.warmup.kind in ("self", "auto"):
+        _ = stages.decoding_schema  # raises for one that cannot be followed
     shown = stages.examples(used) if "base_examples" in part.contestants else []
     for dataset in stages.datasets:
         for examples in ([], shown) if shown else ([],):

@@ -55,7 +55,8 @@ class Sampler(Protocol):
 
 
 class Scorer(Protocol):
-    """Scores a whole group at a time."""
+    """Scores a whole group at a time. Called in one thread at a time, but not in the one that made it: beside
+    it the environment may be asked for a reply, and the next step may come from another thread."""
 
     def __call__(self, task: Task, rollouts: Sequence[Rollout]) -> list[Score]: ...
 

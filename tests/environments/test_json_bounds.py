@@ -1,18 +1,54 @@
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
+import pytest
 from jsonschema import Draft202012Validator
 
 from fivestones.environments.json_bounds import bounded_schema
 
 
-def test_free_strings_share_the_room() -> None:
-    one = bounded_schema({"type": "object", "properties": {"a": {"type": "string"}}}, 40)
-    two = bounded_schema({"type": "object", "properties": {k: {"type": "string"} for k in "ab"}}, 40)
-    assert one["properties"]["a"]["pattern"] == r"^\S.{0,99}$"
-    assert two["properties"]["a"]["pattern"] == r"^\S.{0,49}$"
-    assert one["required"] == ["a"] and one["additionalProperties"] is False
+@pytest.mark.parametrize("fields", ["a", "ab", "abcdefgh"])
+def test_the_longest_answer_fills_the_room_and_no_more(fields: str) -> None:
+    schema: dict[str, Any] = {"type": "object", "properties": {k: {"type": "string"} for k in fields}}
+    schema["properties"] |= {"kind": {"enum": ["b", "billing"]}, "n": {"type": "integer"}}
+    bound = bounded_schema(schema, 300)
+    length = int(re.search(r",(\d+)}", bound["properties"]["a"]["pattern"])[1]) + 1
+    longest = {**{k: "x" * length for k in fields}, "kind": "billing", "n": -(10**9)}
+    assert Draft202012Validator(bound).is_valid(longest)
+    longer = {**longest, "a": "x" * (length + 1)}
+    assert not Draft202012Validator(bound).is_valid(longer)
+    assert 300 - 2 * len(fields) - 10 <= len(json.dumps(longest, separators=(",", ":"))) <= 302
+    assert set(bound["required"]) == set(longest) and bound["additionalProperties"] is False
+
+
+def test_rules_of_the_schema_itself_stay_satisfiable() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "a": {"type": "string", "minLength": 20},
+            "list": {"type": "array", "minItems": 10, "items": {"type": "boolean"}},
+        },
+    }
+    validator = Draft202012Validator(bounded_schema(schema, 100))
+    good = {"a": "x" * 20, "list": [True] * 10}
+    assert validator.is_valid(good)
+    assert not validator.is_valid({**good, "a": "x" * 19})
+    assert not validator.is_valid({**good, "list": [True] * 11})
+
+
+def test_alternatives_and_references_are_bounded_inside() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "b": {"$ref": "#/$defs/text"}},
+        "$defs": {"text": {"type": "string"}},
+    }
+    validator = Draft202012Validator(bounded_schema(schema, 100))
+    assert validator.is_valid({"a": None, "b": "x"})
+    assert not validator.is_valid({"a": "x" * 200, "b": "x"})
+    assert not validator.is_valid({"a": None, "b": "x" * 200})
 
 
 def test_an_endless_answer_is_refused_and_a_plain_one_stands() -> None:
@@ -25,7 +61,7 @@ def test_an_endless_answer_is_refused_and_a_plain_one_stands() -> None:
             "n": {"type": "integer"},
         },
     }
-    validator = Draft202012Validator(bounded_schema(schema, 64))
+    validator = Draft202012Validator(bounded_schema(schema, 500))
     good: dict[str, Any] = {"text": "fine", "list": ["x", None], "kind": "long " * 40, "n": 3}
     assert validator.is_valid(good)
     for bad in (
@@ -35,6 +71,7 @@ def test_an_endless_answer_is_refused_and_a_plain_one_stands() -> None:
         {**good, "text": "a\nb"},
         {**good, "list": ["x"] * 9},
         {**good, "list": ["x" * 100]},
+        {**good, "n": 10**10},
         {**good, "more": 1},
         {k: v for k, v in good.items() if k != "n"},
     ):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -68,6 +71,29 @@ def test_a_row_is_pure_and_complete():
     assert Draft202012Validator(OUTPUT_SCHEMA).is_valid(json.loads(row["note"]))
     provenance = json.loads(row["provenance"])
     assert provenance["sex"] == item.cell.sex and item.cell.age[0] <= provenance["age"] <= item.cell.age[1]
+
+
+ROWS = """
+from fivestones.environments.soap import knowledge
+from fivestones.environments.soap.generate import generate, plan
+kb = knowledge.load()
+print([generate(kb, item, 7, length) for length in ("short", "long") for item in plan(kb, 20, 10, seed=7)])
+"""
+
+
+def test_rows_are_the_same_in_every_process():
+    """Sets of strings have another order under another hash seed."""
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", ROWS],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(made) == 1 and len(made.pop()) > 60 * 500
 
 
 def test_seed_index_and_retry_each_change_the_scenario():

@@ -16,6 +16,7 @@ from fivestones.environments.soap.note import reference_note
 from fivestones.environments.soap.realise import WORDS, realise
 from fivestones.environments.soap.realise_styles import STYLES
 from fivestones.environments.soap.realise_talk import BANKS, expand
+from fivestones.environments.soap.realise_voice import Voice
 from fivestones.environments.soap.scenario import draw
 from fivestones.environments.soap.speech import FREQUENCIES, renderings, say_dose, say_duration, words
 from fivestones.errors import UsageError
@@ -89,6 +90,28 @@ def test_the_note_holds_every_fact_in_its_section(condition, seed, length):
     assert {f.id: gap for f in facts if (gap := heard(plain(note[f.section]), f))} == {}
     total = sum(len(text.split()) for text in note.values())
     assert 20 <= total <= (75 if length == "short" else 300)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("length", ["short", "long"])
+def test_numbers_are_corrected_and_distractors_are_said_in_every_style(style, length, monkeypatch):
+    made: list[str] = []
+
+    def corrected(self: Voice, wrong: str, right: str, plainly=Voice.corrected) -> str:
+        made.append(plainly(self, wrong, right))
+        return made[-1]
+
+    monkeypatch.setattr(Voice, "corrected", corrected)
+    corrections, distractors = 0, 0
+    for seed in range(60):
+        rng = Random(seed)
+        scenario = draw(KB, KB.conditions[seed % len(KB.conditions)], rng, length)
+        made.clear()
+        text = plain(realise(scenario, facts_of(scenario), style, length, rng))
+        corrections += any(plain(words) in text for words in made)
+        names = [f.lower() for i in scenario.distractors for f in (*i.entry.forms, *i.entry.say)]
+        distractors += any(name in text for name in names)
+    assert corrections >= 5 and distractors >= 20  # of 60 dialogues; without slips and distractors 0 and 0
 
 
 @pytest.mark.parametrize("style", STYLES)

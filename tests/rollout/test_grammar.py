@@ -27,15 +27,16 @@ SCHEMA: dict[str, Any] = {
         "n": {"type": "integer", "minimum": 0, "maximum": 99},
     },
 }
-TOKENS = 80
-BOUND = bounded_schema(SCHEMA, TOKENS // 4)  # one byte a token, four bytes a character at most
+TOKENS = 400
+# a token is a byte; of a character there are six at most (\\u....)
+BOUND = bounded_schema(SCHEMA, TOKENS // 6)
 
 
 def made(temperature: float, schema: dict[str, Any] = BOUND, seeds: int = 8) -> tuple[Any, list[Completion]]:
     m = model(vocabulary=VOCABULARY + 5)  # a head with rows that are no token
     install(m)
     sampler = NativeSampler(m, tokenizer(), (END,), slots=8)
-    generation = Generation(max_tokens=400, temperature=temperature, schema=json.dumps(schema))
+    generation = Generation(max_tokens=TOKENS, temperature=temperature, schema=json.dumps(schema))
     return m, sampler.generate([(7, 9, 11)] * seeds, generation, range(seeds))
 
 

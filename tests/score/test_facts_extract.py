@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fivestones.score.facts import Lexicon, extract
 from fivestones.score.facts.extract import read, read_dialogue, turns
@@ -149,3 +151,23 @@ def test_an_overlay_knows_more_and_leaves_its_base_alone() -> None:
     overlaid = LEXICON.overlay({"hiccups": ("hiccups",)})
     assert [f.concept for f in extract("cough and hiccups", overlaid)] == ["cough", "hiccups"]
     assert [f.concept for f in extract("cough and hiccups", LEXICON)] == ["cough"]
+
+
+PIECES = st.one_of(
+    st.sampled_from("0123456789.,/-:%°³²½①٣७\n'\"()"),
+    st.sampled_from(
+        [" ", "half", "a couple of", "hundred", "point", "mg", "twice daily", "per", "over", "years old"]
+    ),
+    st.sampled_from(
+        [" cough", " no fever", " blood pressure", " left knee", " denies", " since", " metformin"]
+    ),
+    st.text(max_size=3),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, max_size=25).map("".join))
+def test_no_text_makes_it_fail(text: str) -> None:
+    """A model under training writes anything: reading it never raises."""
+    read(text, LEXICON)
+    read_dialogue(f"Doctor: {text}\nPatient: {text}", LEXICON)

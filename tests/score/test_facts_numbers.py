@@ -91,3 +91,7 @@ def test_canonical_keeps_an_unknown_unit() -> None:
 @given(st.integers(min_value=10, max_value=9_999))
 def test_spoken_numbers_read_back(n: int) -> None:
     assert [q.value for q in parse(num2words(n).replace(",", "") + " mg")] == [n]
+
+
+def test_a_raised_digit_is_no_number() -> None:
+    assert [q.value for q in parse("10 ml ³ and ①")] == [10.0]

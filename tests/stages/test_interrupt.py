@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from fivestones.errors import JudgePausedError
+from fivestones.errors import JudgePausedError, ModelError
 from fivestones.stages.interrupt import WholeSteps
 
 
@@ -79,6 +79,14 @@ def test_a_pause_of_the_judge_saves_and_a_bug_does_not() -> None:
         saved = Saved()
         whole = WholeSteps(saved)
         with pytest.raises(type(error)), whole, whole.between():
+            raise error
+        assert saved.times == times
+
+
+def test_a_refused_step_saves_the_ones_before() -> None:
+    for error, times in ((ModelError("the gradient is not finite"), 1), (ZeroDivisionError("bug"), 0)):
+        saved = Saved()
+        with pytest.raises(type(error)), WholeSteps(saved):
             raise error
         assert saved.times == times
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from fivestones.rollout.chat import Chat
 from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.runlog import RunDir, read_jsonl
 from fivestones.stages import Shared
+from fivestones.stages.evaluation import evaluate
 from fivestones.stages.grpo import run_grpo
 from fivestones.stages.warmup import run_warmup
 from fivestones.train.warmup import with_examples
@@ -217,3 +220,28 @@ def test_the_constants_of_training_count_all_turns(tmp_path: Path, model: Path) 
     stage = shared(tmp_path, model)
     assert stage.most_tokens == 48
     assert stage.policy(stage.base).loss_constant == 2 * 4 * 48
+
+
+def test_ctrl_c_in_an_evaluation_keeps_what_is_answered(model: Path, tmp_path: Path) -> None:
+    stage = shared(tmp_path, model, evaluate={"contestants": ["base"]})
+    stage.progress = lambda done, total, text: signal.raise_signal(signal.SIGINT) if done == 2 else None
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(stage, {"base": stage.base})
+    kept = read_jsonl(tmp_path / "run" / "eval" / "base.jsonl")
+    assert len(kept) == 4 and all(row["total"] is not None for row in kept)
+
+
+def test_an_earlier_contestant_is_gone_when_the_next_is_loaded(model: Path, tmp_path: Path) -> None:
+    stage = shared(tmp_path, model, evaluate={"contestants": ["base", "trained"]})
+    alive: list[int] = []
+    models = weakref.WeakSet[Any]()
+
+    class Counting(Shared):
+        def sampler(self, model: Any, slots: int, chat: Chat) -> NativeSampler:
+            models.add(model)
+            alive.append(len(models))
+            return super().sampler(model, slots, chat)
+
+    counting = Counting(stage.job, stage.run, stage.progress)
+    evaluate(counting, {"base": stage.base, "trained": stage.base})
+    assert alive == [1, 1]

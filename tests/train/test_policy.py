@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -188,6 +190,29 @@ def test_transformers_loads_what_was_saved(tmp_path: Path, family: str, lora: Lo
     names = load_file(tmp_path / "saved" / "model.safetensors")
     assert set(names) == set(tiny.model(family).state_dict()) - {"lm_head.weight"}
     assert {t.dtype for t in names.values()} == {torch.float32}
+
+
+ALONE = """
+import sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)
+ids = AutoTokenizer.from_pretrained(sys.argv[1])("Hello", return_tensors="pt")["input_ids"]
+torch.save(model(ids).logits.detach(), sys.argv[2])
+assert "fivestones" not in sys.modules
+"""
+
+
+def test_transformers_needs_nothing_of_ours(tmp_path: Path) -> None:
+    p = policy()
+    p.update(batch())
+    p.save(tmp_path / "saved")
+    out = tmp_path / "logits.pt"
+    # -I: without this folder and PYTHONPATH on the path
+    subprocess.run([sys.executable, "-I", "-c", ALONE, tmp_path / "saved", out], check=True)
+    ids = tiny.tokenizer()("Hello", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        mine = p.model(input_ids=ids, layout=_whole(ids.shape[1]), use_cache=False).logits
+    assert torch.allclose(torch.load(out), mine, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -12,7 +12,7 @@ from typing import Any
 from fivestones.evaluate.identity import record_key
 from fivestones.evaluate.records import EvalRecord, append_records, read_records
 from fivestones.protocols import Progress, Scorer
-from fivestones.score.overlap import Scoring
+from fivestones.rollout.overlap import Scoring
 from fivestones.types import Generation, Group, Rollout, Task
 
 CHUNK = 128  # tasks between two writes: what a kill can cost

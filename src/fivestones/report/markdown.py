@@ -7,6 +7,7 @@ from typing import Any
 
 from fivestones.report import text
 from fivestones.report.files import RunFiles
+from fivestones.report.timing import times
 
 
 def to_markdown(run: RunFiles) -> str:
@@ -27,6 +28,9 @@ def to_markdown(run: RunFiles) -> str:
             out += [f"Held out, {part['tag']} = {part['value']}:", "", *_contestants(part, trained, wanted)]
     for name, part in (summary.get("extra") or {}).items():
         out += [f"Extra dataset {name}:", "", *_contestants(part, trained, wanted)]
+    if stages := times(run.timings).stages:
+        spent = "; ".join(f"{stage.name} {text.duration(stage.seconds)}" for stage in stages)
+        out += [f"Time: {spent}", ""]
     missing = [*run.absent, *(f"unreadable: {p}" for p in run.problems)]
     if missing:
         out += ["Absent:", "", *(f"- {m}" for m in missing), ""]

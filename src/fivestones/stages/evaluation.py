@@ -11,6 +11,7 @@ from fivestones.evaluate.records import EvalRecord, write_cases
 from fivestones.evaluate.run import Contestant, Dataset, evaluate_contestant
 from fivestones.models.attention import install
 from fivestones.models.load import cast, compute_dtype, device_of, load
+from fivestones.stages.interrupt import WholeSteps
 from fivestones.stages.shared import Shared
 from fivestones.train.warmup import with_examples
 from fivestones.types import Rollout, Task
@@ -25,21 +26,29 @@ def evaluate(shared: Shared, folders: Mapping[str, Path]) -> list[EvalRecord]:
         folder = folders[name]
         if folder not in digests:
             digests[folder] = model_digest(folder)
-        contestant = _contestant(shared, name, folder, digests[folder])
-        for dataset in shared.datasets:
-            records += _evaluated(shared, contestant, dataset, scorer)
+        records += _answered(shared, name, folder, digests[folder], scorer)
     for dataset in shared.datasets:
         cases = {t.id: t.prompt[-1].content for t in dataset.tasks}
         write_cases(shared.run.path / "eval" / "cases" / f"{dataset.name}.jsonl", cases)
     return records
 
 
+def _answered(shared: Shared, name: str, folder: Path, digest: str, scorer: str) -> list[EvalRecord]:
+    """All datasets. On return nothing holds the model any more: the next one is loaded beside none."""
+    contestant = _contestant(shared, name, folder, digest)
+    return [r for dataset in shared.datasets for r in _evaluated(shared, contestant, dataset, scorer)]
+
+
 def _evaluated(shared: Shared, contestant: Contestant, dataset: Dataset, scorer: str) -> list[EvalRecord]:
-    def log_time(tasks: int) -> None:
+    whole = WholeSteps(lambda: None)  # a part that is recorded is kept
+
+    def after_chunk(tasks: int) -> None:
         shared.log_time("evaluate", contestant=contestant.name, dataset=dataset.name, tasks=tasks)
+        whole.pause()
 
     path = shared.run.path / "eval" / f"{contestant.name}.jsonl"
-    return evaluate_contestant(contestant, dataset, scorer, path, shared.progress, log_time)
+    with whole:
+        return evaluate_contestant(contestant, dataset, scorer, path, shared.progress, after_chunk)
 
 
 def _contestant(shared: Shared, name: str, folder: Path, digest: str) -> Contestant:

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-from fivestones.errors import JudgePausedError
+from fivestones.errors import JudgePausedError, ModelError
 
 log = logging.getLogger(__name__)
 
 
 class WholeSteps:
     """While it is entered, Ctrl-C waits for `between`; a second one does not wait, and nothing is saved.
+    A step that the model refuses (a gradient that is not finite) ends it too, and the steps before are saved.
 
     Elsewhere than in the main thread, which alone hears of Ctrl-C, it changes nothing.
     """
@@ -43,6 +44,8 @@ class WholeSteps:
             signal.signal(signal.SIGINT, self._before)
         if error is None:
             self._deliver()
+        elif isinstance(error, ModelError):  # refused before any weight changed
+            self._save()
 
     @contextmanager
     def between(self) -> Iterator[None]:
@@ -59,12 +62,17 @@ class WholeSteps:
         finally:
             self._free = False
 
+    def pause(self) -> None:
+        """A moment between two whole steps."""
+        with self.between():
+            pass
+
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self._free or self._waits:
             self._before(number, frame)
             return
         self._waits = (number, frame)
-        log.warning("stopping after this step; Ctrl-C again stops at once and loses it")
+        log.warning("stopping when this step, or part of an evaluation, is done; Ctrl-C again stops at once")
 
     def _deliver(self) -> None:
         if self._waits and self._before is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import resource
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 
 from fivestones.build import Job
+from fivestones.environments.json_bounds import bounded_schema
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
 from fivestones.models.allocator import keep_memory, release_memory
@@ -23,9 +25,10 @@ from fivestones.models.load import context_length, end_tokens, load_tokenizer, m
 from fivestones.protocols import Progress
 from fivestones.rollout.chat import Chat
 from fivestones.rollout.collect import collect
+from fivestones.rollout.native.grammar import Grammar
 from fivestones.rollout.native.sampler import NativeSampler
+from fivestones.rollout.overlap import Scoring
 from fivestones.runlog import RunDir
-from fivestones.score.overlap import Scoring
 from fivestones.train.policy import TorchPolicy
 from fivestones.train.schedule import stream
 from fivestones.train.warmup import demonstration
@@ -33,6 +36,8 @@ from fivestones.types import Generation, Group, Message, Rollout, Sample, Task
 
 log = logging.getLogger(__name__)
 TOLD = 200  # prompts between two words on the progress of tokenizing them
+RATED = 32  # prompts by which the characters of a token are measured
+SAFE = 0.6  # share of that rate which an answer is trusted to have
 
 
 def prepare_torch(threads: int) -> None:
@@ -74,7 +79,7 @@ class Shared:
     def forget(self) -> None:
         """Give back the memory of models of earlier stages, which are large and full of cycles (hooks)."""
         gc.collect()
-        release_memory(0.0)
+        release_memory(0)
 
     def policy(self, folder: Path) -> TorchPolicy:
         recipe = self.recipe
@@ -103,6 +108,20 @@ class Shared:
             if len(found) % TOLD == 0 or len(found) == len(prompts):
                 self.progress(len(found), len(prompts), f"prompts of {label}")
         return found
+
+    @cached_property
+    def decoding_schema(self) -> str | None:
+        """JSON Schema that constrained decoding keeps to, short enough to be finished; None when it is off,
+        and for a user's own environment. Raises UsageError when it cannot be followed token by token."""
+        schema = self.job.output_schema
+        if schema is None or not self.recipe.warmup.constrained:
+            return None
+        texts = [t.prompt[-1].content for t in self.train_tasks[:RATED]]
+        tokens = sum(len(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"])
+        rate = SAFE * sum(map(len, texts)) / tokens  # characters a token: JSON has fewer than prose
+        bound = json.dumps(bounded_schema(schema, int(self.recipe.generation.max_tokens * rate)))
+        Grammar(bound, self.tokenizer, [self.tokenizer.eos_token_id], len(self.tokenizer))
+        return bound
 
     # tasks
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fivestones.runlog import read_jsonl
 from fivestones.stages.interrupt import WholeSteps
 from fivestones.stages.shared import Shared
+from fivestones.train.breaker import Breaker
 from fivestones.train.policy import TorchPolicy
 from fivestones.train.schedule import stream, tasks_at
 from fivestones.train.step_log import gate_rate
 from fivestones.train.warmup import demonstration, imitate, imitation_batches, winners, with_examples
-from fivestones.types import Task
+from fivestones.types import Group, Task
 
+Rolled = tuple[list[Group], Mapping[str, float]]
 PROBE_TASKS = 16  # tasks by which the gate rate is measured
 ENOUGH = 0.1  # gate rate from which a model learns by itself
 
@@ -64,7 +66,8 @@ def _imitated(shared: Shared, policy: TorchPolicy, phase: str, passes: int) -> P
     clock = time.monotonic()
 
     def save() -> None:
-        run.save_checkpoint(phase, policy.step, policy.save)
+        if policy.step:
+            run.save_checkpoint(phase, policy.step, policy.save)
 
     whole = WholeSteps(save)
 
@@ -76,8 +79,7 @@ def _imitated(shared: Shared, policy: TorchPolicy, phase: str, passes: int) -> P
             save()
         clock = time.monotonic()
         shared.progress(step, total, f"{phase}: loss {metrics['loss']:.3f}")
-        with whole.between():
-            pass  # Ctrl-C is heard here
+        whole.pause()
 
     with whole:
         imitate(policy, batches, part.lr, after)
@@ -100,34 +102,46 @@ def _self_taught(shared: Shared, policy: TorchPolicy) -> Path:
         shown = with_examples(task.prompt, examples)
         return replace(task, prompt=shown) if shared.prompt_tokens(shown) <= shared.room else task
 
+    whole = WholeSteps(lambda: None)  # the last round is saved
+    breaker = Breaker(recipe.train.max_unscored)
+
+    def rolled(batch: Sequence[Task], label: str, size: int, schema: str | None = None) -> Rolled:
+        def tell(ended: int) -> None:
+            of = f"{ended} of {len(batch) * size} rollouts"
+            shared.progress(round_, part.passes, f"self warm-up: round {round_ + 1}, {label}, {of}")
+
+        with whole.between():
+            groups, seconds = shared.rollouts(
+                batch, sampler, chat, f"{label}-{round_}", size, tell, schema=schema
+            )
+            breaker.check(groups)
+        return groups, seconds
+
     for round_ in range(first, part.passes):
-        batch = tasks_at(tasks, max(part.references, PROBE_TASKS), recipe.seed, round_, 0)
-        groups, seconds = shared.rollouts(
-            [scaffolded(t) for t in batch],
-            sampler,
-            chat,
-            f"self-{round_}",
-            recipe.rollout.group_size,
-            schema=shared.job.output_schema if part.constrained else None,
-        )
-        best = winners(groups)
-        plain = {t.id: chat.prompt_ids(t.prompt) for t in batch}
-        samples = [demonstration(t.id, plain[t.id], r.completion_ids, r.loss_mask) for t, r in best]
-        losses: list[float] = []
-        for chunk in imitation_batches(samples, 1, part.batch, stream(recipe.seed, round_)):
-            losses.append(policy.imitate(chunk, part.lr)["loss"])
-        probe, _ = shared.rollouts(batch[:PROBE_TASKS], sampler, chat, f"self-probe-{round_}", 2)
-        rate = gate_rate(probe)
-        policy.step = round_ + 1
-        row = {
-            "gate_rate": rate,
-            "winners": len(best),
-            "scaffold_gate_rate": gate_rate(groups),
-            **({"loss": losses[-1]} if losses else {}),  # without winners nothing was imitated
-        }
-        run.append(run.metrics_path, {"step": round_ + 1, "phase": "warmup", **row})
-        shared.log_time("warmup", step=round_ + 1, **seconds)
-        run.save_checkpoint("warmup", round_ + 1, policy.save)
+        with whole:
+            batch = tasks_at(tasks, max(part.references, PROBE_TASKS), recipe.seed, round_, 0)
+            groups, seconds = rolled(
+                [scaffolded(t) for t in batch], "self", recipe.rollout.group_size, shared.decoding_schema
+            )
+            best = winners(groups)
+            plain = {t.id: chat.prompt_ids(t.prompt) for t in batch}
+            samples = [demonstration(t.id, plain[t.id], r.completion_ids, r.loss_mask) for t, r in best]
+            losses: list[float] = []
+            for chunk in imitation_batches(samples, 1, part.batch, stream(recipe.seed, round_)):
+                losses.append(policy.imitate(chunk, part.lr)["loss"])
+            probe, _ = rolled(batch[:PROBE_TASKS], "self-probe", 2)
+            rate = gate_rate(probe)
+            policy.step = round_ + 1
+            row = {
+                "gate_rate": rate,
+                "winners": len(best),
+                "scaffold_gate_rate": gate_rate(groups),
+                **({"loss": losses[-1]} if losses else {}),  # without winners nothing was imitated
+            }
+            run.append(run.metrics_path, {"step": round_ + 1, "phase": "warmup", **row})
+            shared.log_time("warmup", step=round_ + 1, **seconds)
+            run.save_checkpoint("warmup", round_ + 1, policy.save)
+        breaker.end_step()
         shared.progress(round_ + 1, part.passes, f"self warm-up: gate rate {rate:.0%}")
         if rate >= part.target:
             break

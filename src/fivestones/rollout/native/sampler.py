@@ -81,7 +81,7 @@ class NativeSampler:
         groups = self._groups(prompts, generation, seeds)
         if not groups:
             return []
-        self._follow(groups, generation.schema)
+        self._constrain(groups, generation.schema)
         done: dict[int, Completion] = {}
 
         def end(member: _Member) -> None:
@@ -119,7 +119,7 @@ class NativeSampler:
             ]
         return groups
 
-    def _follow(self, groups: Sequence[_Group], schema: str | None) -> None:
+    def _constrain(self, groups: Sequence[_Group], schema: str | None) -> None:
         if schema is not None and schema not in self._grammars:
             vocabulary = self.model.get_output_embeddings().weight.shape[0]
             self._grammars[schema] = Grammar(schema, self.tokenizer, self.ends, vocabulary)
@@ -251,8 +251,8 @@ class NativeSampler:
         for member, token, logprob in zip(members, tokens.tolist(), logprobs.tolist(), strict=True):
             member.token_ids.append(token)
             member.logprobs.append(logprob)
-            if member.state:
-                member.state.consume_token(token)
+            if member.state and not member.state.consume_token(token):
+                raise RuntimeError(f"the grammar refused token {token}: {member.state.get_error()}")
             if token in self.ends or (generation.stop and self._stopped(member, generation.stop)):
                 member.finish = "stop"
             elif len(member.token_ids) == generation.max_tokens:

@@ -209,11 +209,11 @@ def _continues(words: list[str], comma: int) -> bool:
     rest = words[comma + 1 :]
     if "or" in rest or "nor" in rest:
         until = rest.index("or") if "or" in rest else rest.index("nor")
-        if not any(w in _RESETS or w[0].isdigit() for w in rest[:until]):
+        if not any(w in _RESETS or w[0].isdecimal() for w in rest[:until]):
             return True
     item = rest[: rest.index(",")] if "," in rest else rest
     item = [w for w in item if w != "and"]
-    return 0 < len(item) <= 3 and not any(w[0].isdigit() or w in _RESETS or w in _SIDES for w in item)
+    return 0 < len(item) <= 3 and not any(w[0].isdecimal() or w in _RESETS or w in _SIDES for w in item)
 
 
 def _negate_backwards(words: list[str], out: list[bool]) -> None:
@@ -285,7 +285,7 @@ def _is_side(words: list[str], i: int) -> bool:
     word, before = words[i], words[i - 1] if i else ""
     nxt = words[i + 1] if i + 1 < len(words) else "."
     if word in ("l", "r"):
-        return nxt not in (".", ",", "/") and before != "/" and not before[:1].isdigit()
+        return nxt not in (".", ",", "/") and before != "/" and not before[:1].isdecimal()
     if word != "right" or before in _THE or nxt not in _NOT_A_SIDE:
         return True
     return nxt in (",", ".") and before not in ("all", "that's", "")

@@ -34,7 +34,7 @@ _NOT_A_RATE = {"a day", "a week"}  # "a day ago", "a week of cough": only after 
 
 def _number_of(text: str) -> float:
     parts = text.replace("-", " ").split()
-    return float(parts[0]) if parts[0].isdigit() else float(sum(WORDS[p] for p in parts))
+    return float(parts[0]) if parts[0].isdecimal() else float(sum(WORDS[p] for p in parts))
 
 
 def _count(text: str) -> int:
@@ -54,7 +54,7 @@ def rates(text: str) -> list[tuple[int, int, list[float]]]:
             doses = [_ABBR[m["abbr"].replace(".", "")]]
         elif m["word"] in _NOT_A_RATE:
             before = text[: m.start()].split()[-2:]
-            if not any(w in WORDS or w.isdigit() for w in before):
+            if not any(w in WORDS or w.isdecimal() for w in before):
                 continue
             doses = [_RATE_WORDS.get(m["word"], 1.0)]
         else:

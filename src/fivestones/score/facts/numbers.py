@@ -115,7 +115,7 @@ def canonical(value: str, unit: str | None) -> list[Quantity]:
 
 def _quantity(tokens: Sequence[Token], i: int, taken: set[int]) -> list[Quantity] | None:
     text = tokens[i].text
-    if text.count("/") == 2 and text[0].isdigit():
+    if text.count("/") == 2 and text[0].isdecimal():
         return [Quantity(float(text.replace("/", "")), None, None, "date", i, i + 1)]
     parsed = number(tokens, i)
     if parsed is None:
@@ -200,7 +200,7 @@ def number(tokens: Sequence[Token], i: int) -> tuple[float, int, bool] | None:
     if i >= len(tokens):
         return None
     text = tokens[i].text
-    if text[0].isdigit():
+    if text[0].isdecimal():
         if "/" in text:
             return None
         return float(text.replace(",", "")), i + 1, False

@@ -117,7 +117,7 @@ NOTE_WORDS = _words(
 
 def is_content(token: Token) -> bool:
     """True for a word or number that says something of the case."""
-    if token.text[0].isdigit():
+    if token.text[0].isdecimal():
         return True
     return (
         len(token.norm) > 2

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
 
 from fivestones.protocols import Scorer
 from fivestones.types import Group, Rollout, Score, Task
 
 
 class Scoring:
-    """Give it to `collect` as `ended`; one thread, so that a user's scorer need not be safe for several.
+    """Give it to `collect` as `ended`. One thread scores, a group at a time, so that a scorer need not be
+    safe for several; beside it the main thread goes on with the environment's replies.
 
-    Use it as a context: when generation fails, what waits to be scored is dropped.
+    Use it as a context: when generation fails, what waits to be scored is dropped. What is being scored is
+    not waited for: a judge that hangs does not keep Ctrl-C from ending the process.
     """
 
     def __init__(
@@ -27,22 +31,31 @@ class Scoring:
         self._ended: dict[int, Rollout] = {}
         self._open = [group_size] * len(tasks)  # rollouts of each task still under way
         self._scores: dict[int, Future[list[Score]]] = {}
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scoring")
+        self._waiting: SimpleQueue[int | None] = SimpleQueue()  # places of whole groups; None: no more come
 
     def __enter__(self) -> Scoring:
+        # a daemon: an executor's thread would be joined when the process ends
+        Thread(target=self._work, name="scoring", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for future in self._scores.values():
+            future.cancel()
+        self._waiting.put(None)
 
     def __call__(self, place: int, rollout: Rollout) -> None:
-        """place: of the rollout among all, task by task."""
+        """place: of the rollout among all, task by task. Raises what the scorer raised before."""
         self._ended[place] = rollout
         self.tell(len(self._ended))
         task = place // self.group_size
         self._open[task] -= 1
-        if not self._open[task]:
-            self._scores[task] = self._thread.submit(self.scorer, self.tasks[task], self._rollouts(task))
+        if self._open[task]:
+            return
+        for future in self._scores.values():
+            if future.done():
+                future.result()
+        self._scores[task] = Future()
+        self._waiting.put(task)
 
     def groups(self) -> list[Group]:
         """Waits for the scores. Call it when all rollouts have ended; raises what the scorer raised."""
@@ -50,6 +63,16 @@ class Scoring:
             Group(task=task, rollouts=self._rollouts(i), scores=tuple(self._scores[i].result()))
             for i, task in enumerate(self.tasks)
         ]
+
+    def _work(self) -> None:
+        while (task := self._waiting.get()) is not None:
+            future = self._scores[task]
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(self.scorer(self.tasks[task], self._rollouts(task)))
+            except BaseException as error:  # raised where the score is asked for
+                future.set_exception(error)
 
     def _rollouts(self, task: int) -> tuple[Rollout, ...]:
         start = task * self.group_size

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 
 import pytest
 
 from attempts import rollout
-from fivestones.score.overlap import Scoring
+from fivestones.rollout.overlap import Scoring
 from fivestones.types import Message, Rollout, Score, Task
 
 TASKS = [Task(id=i, prompt=(Message("user", i),), reference={}, cluster=i) for i in "ab"]
@@ -68,5 +70,41 @@ def test_what_waits_is_dropped_when_generation_fails() -> None:
         scoring(1, rollout(TASKS[1], "x"))
         raise KeyboardInterrupt
     go.set()
-    scoring._thread.shutdown(wait=True)
+    for thread in threading.enumerate():
+        if thread.name == "scoring":
+            thread.join(10)
     assert asked == ["a"]
+
+
+def test_a_fault_of_the_scorer_is_heard_before_all_rollouts_have_ended() -> None:
+    failed = threading.Event()
+
+    def broken(task: Task, rollouts: Sequence[Rollout]) -> list[Score]:
+        failed.set()
+        raise ValueError("no judge")
+
+    with Scoring(broken, TASKS, 1) as scoring:
+        scoring(0, rollout(TASKS[0], "x"))
+        assert failed.wait(10)
+        with pytest.raises(ValueError, match="no judge"):
+            scoring._scores[0].exception(10)  # it has been told
+            scoring(1, rollout(TASKS[1], "x"))
+
+
+def test_a_judge_that_hangs_does_not_keep_the_process() -> None:
+    program = """
+import threading
+from fivestones.rollout.overlap import Scoring
+from fivestones.types import Message, Rollout, Task
+asked = threading.Event()
+def hanging(task, rollouts):
+    asked.set()
+    threading.Event().wait()
+task = Task(id="a", prompt=(Message("user", "a"),), reference={}, cluster="a")
+with Scoring(hanging, [task], 1) as scoring:
+    scoring(0, None)
+    assert asked.wait(10)
+    raise KeyboardInterrupt
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert b"KeyboardInterrupt" in ended.stderr and ended.returncode != 0
