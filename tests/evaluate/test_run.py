@@ -84,7 +84,7 @@ def test_records_are_in_the_order_of_the_tasks_and_made_once(tmp_path: Path) -> 
     assert [r.task_id for r in made] == [t.id for t in TASKS]
     assert all(r.tokens == 2 for r in made)  # sampled ones; a tool's reply is not the model's
     assert run(path, second, TASKS) == made
-    assert (sorted(first.asked), second.asked) == ([t.id for t in TASKS], [])
+    assert (first.asked, second.asked) == ([t.id for t in reversed(TASKS)], [])  # the longest prompt first
 
 
 @pytest.mark.parametrize(
@@ -160,4 +160,4 @@ def test_progress_moves_with_each_completion_and_chunks_are_whole(tmp_path: Path
     label = "evaluate trained on test"
     assert told == [(done, CHUNK + 10, label) for done in (0, *range(4, CHUNK + 11))]
     assert chunks == [CHUNK, 6]
-    assert model.asked == [t.id for t in tasks[4:]]
+    assert model.asked == [t.id for t in sorted(tasks[4:], key=lambda t: -len(ids(t)))]

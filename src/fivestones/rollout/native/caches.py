@@ -168,8 +168,8 @@ class LaneCaches:
         """Drop all other lanes."""
         index = torch.tensor(lanes)
         rows = (index[:, None] * self.members + torch.arange(self.members)).flatten()
-        self.prompt = {i: (k[index], v[index]) for i, (k, v) in self.prompt.items()}
-        self.own = {i: (k[rows], v[rows]) for i, (k, v) in self.own.items()}
+        self.prompt = {i: (_moved(k, index), _moved(v, index)) for i, (k, v) in self.prompt.items()}
+        self.own = {i: (_moved(k, rows), _moved(v, rows)) for i, (k, v) in self.own.items()}
         self.prompt_len, self.at = self.prompt_len[index], self.at[index]
         self.lanes = len(lanes)
         self._steps = {}
@@ -211,6 +211,12 @@ class LaneCaches:
         fast = window is None and q.device.type == "cpu"
         out = (_merged if fast else _joint)(grid, parts, scale)
         return out.to(q.dtype).reshape(q.shape)
+
+
+def _moved(x: Tensor, index: Tensor) -> Tensor:
+    """x[index] in the place of the first rows: a second buffer would be pages for the system to clear."""
+    x[: len(index)] = x[index]
+    return x[: len(index)]
 
 
 def _merged(q: Tensor, parts: Sequence[_Part], scale: float) -> Tensor:

@@ -128,6 +128,8 @@ class NativeSampler:
             member.state = self._grammar.start() if self._grammar else None
 
     def _run(self, groups: list[_Group], generation: Generation, end: Callable[[_Member], None]) -> None:
+        # longest first: the most memory is needed at once, and lanes of one time are alike in length
+        groups.sort(key=lambda g: -len(g.prompt))
         width = max(len(g.members) for g in groups)
         lanes = min(len(groups), max(1, self.slots // width))
         prefix_ids = _common_prefix([g.prompt for g in groups])
