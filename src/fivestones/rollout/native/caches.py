@@ -181,6 +181,8 @@ class LaneCaches:
         self.shape = (self.lanes, width, length)
         device = next(iter(self.own.values()))[0].device
         if self.shape not in self._steps:
+            if self.bucket == 1:
+                self._steps.clear()  # the next step has another shape
             self._steps[self.shape] = _Step(self.members, self.prefix_len, self.shape, device)
         self._step = self._steps[self.shape]
         self._step.begin(self.prompt_len, self.at)
