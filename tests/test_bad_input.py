@@ -109,8 +109,17 @@ def test_a_row_without_its_column(job: Path, model: Path) -> None:
     rows = tiny_job.rows(24)
     del rows[16]["priority"]
     tiny_job.write_jsonl(job.parent / "tickets.jsonl", rows)
-    with pytest.raises(DataError, match=r"tickets\.jsonl: .*there is no column `priority`"):
-        start(job, model)
+    with pytest.raises(DataError, match=r"tickets\.jsonl: .*first row 17: there is no column `priority`"):
+        start(job, model)  # counted in the file, not in the split
+
+
+@pytest.mark.parametrize("below", ["tickets.jsonl", "tickets.jsonl/run", "/proc/run"])
+def test_a_folder_that_cannot_be_made(job: Path, model: Path, below: str) -> None:
+    done = tiny_job.fivestones(*arguments(job, model, job.parent / below), cwd=job.parent)
+    assert done.returncode in (ResourceError.exit_code, RunExistsError.exit_code), done.stderr
+    one_message(done, done.returncode, below)
+    synth = ["synth", "soap", "--profile", "smoke", f"--out={job.parent / below}"]
+    one_message(tiny_job.fivestones(*synth, cwd=job.parent), ResourceError.exit_code, below)
 
 
 def test_a_damaged_file_of_real_cases_stops_before_training(job: Path, model: Path) -> None:

@@ -201,7 +201,9 @@ def test_a_trial_that_would_not_fit_is_not_made(tmp_path: Path) -> None:
     assert "time (measured)" not in found
 
 
-def test_a_trial_on_a_cpu_is_bounded_and_adds_the_memory_that_it_left_out(tmp_path: Path) -> None:
+def test_a_trial_on_a_cpu_is_bounded_and_adds_the_memory_that_it_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from fivestones import preflight
 
     job, model = tiny_job.tickets(tmp_path), tiny_job.model_folder(tmp_path / "model")
@@ -214,6 +216,7 @@ def test_a_trial_on_a_cpu_is_bounded_and_adds_the_memory_that_it_left_out(tmp_pa
     }
     stages = preflight.stages_for(load_recipe(job, None, long))
     plain = preflight.trial(stages)
+    assert not caplog.records  # answers that were made up are no rollouts of the policy
     assert plain.new_tokens <= preflight.TRIED_TOKENS < 4 * 9000
     missing = 4 * 9000 - plain.new_tokens
     assert preflight.trial(stages, 1000).memory >= plain.memory + 1000 * missing

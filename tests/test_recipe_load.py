@@ -83,7 +83,7 @@ def test_overrides_as_mappings_dotted_or_nested_say_the_same() -> None:
         ),
         ("name=12", ["name: got 12", "text", "Quote"]),
         ("evaluate.contestants=[bas]", ["evaluate.contestants.0: got 'bas'", "Did you mean `base`?"]),
-        ("train.steps.x=1", ["`train.steps` is 24, not a section"]),
+        ("train.steps.x=1", ["`train.steps` is 18, not a section"]),
         ("train=3", ["train: got 3", "a section with steps"]),
         ("synth=null", ["give exactly one of `synth`"]),
         ("train.steps", ["got `train.steps`", "key=value"]),

@@ -90,6 +90,8 @@ def test_rewinding_one_phase_keeps_the_others_and_the_time(tmp_path: Path) -> No
     [
         (errno.EACCES, "/data/rows.jsonl cannot be read or written"),
         (errno.EROFS, "/data/rows.jsonl cannot be read or written"),
+        (errno.ENOTDIR, "/data/rows.jsonl cannot be read or written: Not a directory"),
+        (errno.ENOENT, "/data/rows.jsonl cannot be read or written: No such file"),
         (errno.ENOSPC, "the disk is full while writing /data/rows.jsonl"),
     ],
 )
@@ -101,3 +103,16 @@ def test_an_error_of_the_disk_names_the_file_that_it_is_about(code: int, told: s
 def test_an_error_that_tells_no_file_names_the_run() -> None:
     with pytest.raises(ResourceError, match="while writing runs/a"), disk_errors(Path("runs/a")):
         raise RuntimeError("No space left on device")
+
+
+def test_a_checkpoint_can_be_read_by_another_account(tmp_path: Path) -> None:
+    def write(folder: Path) -> None:
+        (folder / "trainer").mkdir()
+        for name in ("model.safetensors", "trainer/state.json"):
+            (folder / name).write_text("x")
+            (folder / name).chmod(0o600)
+
+    made = RunDir(tmp_path).save_checkpoint("train", 1, write)
+    assert [(made / n).stat().st_mode & 0o777 for n in ("model.safetensors", "trainer/state.json")] == [
+        0o644
+    ] * 2

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from wire import Line, peak_memory, settings
 
+from fivestones.models.allocator import keep_memory
 from fivestones.models.load import load
 from fivestones.recipe import ModelPart, TrainPart
 from fivestones.rollout.native.sampler import NativeSampler
@@ -83,6 +84,7 @@ def reward(text: str) -> float:
 
 
 def main() -> None:
+    keep_memory()  # as every run does
     line, own = Line(), Own(**settings())
     device = own.policy.device
 

@@ -80,6 +80,8 @@ def run(
     path = Path(out) if out else Path("runs") / made.name
     with disk_errors(path):
         started = resume and (path / "recipe.yaml").exists()
+        if resume and not started:
+            log.warning("nothing to resume: %s is no run directory yet; a new run begins", path)
         if started:
             _same_recipe(made, path)
         else:

@@ -122,7 +122,12 @@ def load_rows(recipe: Recipe, data: Path) -> Rows:
         }
     assert recipe.files is not None
     spec = structured_spec(recipe)
-    return load_files(recipe.files, seed=recipe.seed, cluster=spec.cluster if spec else None)
+    files = recipe.files
+    rows = load_files(files, seed=recipe.seed, cluster=spec.cluster if spec else None)
+    if spec and files.test is None:
+        # whole, before its rows are parted: a fault is told by its row in the file
+        StructuredEnvironment(spec, {"train": read_rows(files.train)}, {"train": str(files.train)})
+    return rows
 
 
 def structured_spec(recipe: Recipe) -> StructuredPart | None:
@@ -160,7 +165,9 @@ class Job:
             if files:
                 sources = {"train": str(files.train), "test": str(files.test or files.train)}
             return StructuredEnvironment(spec, self.rows, sources)
-        made = resolve(part.kind, {**part.options, "rows": self.rows}, self.recipe.modules)
+        made = resolve(
+            "environment.kind", part.kind, {**part.options, "rows": self.rows}, self.recipe.modules
+        )
         missing = [name for name in OWN_ENVIRONMENT if not hasattr(made, name)]
         if missing:
             raise UsageError(f"environment `{part.kind}` lacks {', '.join(missing)}")

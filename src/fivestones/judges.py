@@ -76,7 +76,7 @@ class Judges:
                 names = [f"{member.kind} {i}" for i, member in enumerate(part.members, 1)]
                 named = dict(zip(names, members, strict=True))
                 return Ensemble(named, part.rule, fields, part.threshold)
-        made: Judge = resolve(part.kind, {**part.options, "fields": fields}, self._modules)
+        made: Judge = resolve("judge.kind", part.kind, {**part.options, "fields": fields}, self._modules)
         return made
 
     def at_once(self, part: MemberPart) -> int:

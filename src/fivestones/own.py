@@ -13,22 +13,24 @@ from fivestones import environ
 from fivestones.errors import UsageError
 
 
-def resolve(path: str, options: Mapping[str, Any], folders: Iterable[Path] = ()) -> Any:
-    """`module:attribute`, called with the recipe's options. folders: where a user's own modules are."""
+def resolve(key: str, path: str, options: Mapping[str, Any], folders: Iterable[Path] = ()) -> Any:
+    """`module:attribute`, the value of the recipe's `key`, called with the recipe's options. folders: where a
+    user's own modules are."""
     module, _, attribute = path.partition(":")
     environ.look_in(folders)
     try:
         made = getattr(importlib.import_module(module), attribute)
     except Exception as e:  # whatever a user's module raises is theirs to mend
-        raise UsageError(f"`{path}` could not be imported: {_told(e)}") from e
+        raise UsageError(f"{key}: `{path}` could not be imported: {_told(e)}") from e
     if not callable(made):
-        raise UsageError(f"`{path}` is {made!r}; allowed: a class or a function")
+        raise UsageError(f"{key}: `{path}` is {made!r}; allowed: a class or a function")
     signature = inspect.signature(made)
     try:
         signature.bind(**options)
     except TypeError as e:
         raise UsageError(
-            f"`{path}` cannot be called with the options {', '.join(options)}: {e}; it takes {signature}"
+            f"{key}: `{path}` cannot be called with the options {', '.join(options)}: {e}; "
+            f"it takes {signature}"
         ) from e
     return made(**options)
 

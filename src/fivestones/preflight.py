@@ -20,6 +20,7 @@ from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.runlog import RunDir
 from fivestones.stages import Stages
 from fivestones.stages.shared import no_demonstrations, process_peak
+from fivestones.train.pack import pack
 from fivestones.train.warmup import demonstration, with_examples
 from fivestones.types import Completion, Sample, Task
 
@@ -169,9 +170,10 @@ def trial(stages: Stages, cache_entry: int = 0) -> Trial:
     whole = [(c.token_ids * generation.max_tokens)[: generation.max_tokens] for c in done]
     samples = [demonstration("trial", p, answer) for p, answer in zip(prompts, whole, strict=True)]
     row = _one_row(samples, recipe.train.token_budget)
-    policy.update([demonstration("trial", row[0].prompt_ids, row[0].completion_ids[:1])])
+    # by imitation, which costs the same: ratios of answers that were cut or repeated would only alarm
+    policy.imitate([demonstration("trial", row[0].prompt_ids, row[0].completion_ids[:1])], 0.0)
     began = time.perf_counter()
-    tokens = int(policy.update(row)["update_tokens"])
+    policy.imitate(row, 0.0)
     update = time.perf_counter() - began
     return Trial(
         prompt=len(ids[0]),
@@ -181,7 +183,7 @@ def trial(stages: Stages, cache_entry: int = 0) -> Trial:
         new_tokens=len(prompts) * new,
         prefill_seconds=prefill,
         decode_seconds=max(rollout - prefill, 1e-9),
-        update_tokens=tokens,
+        update_tokens=sum(r.tokens for r in pack(row, recipe.train.token_budget)),
         update_prompts=len({s.prompt_ids for s in row}),
         update_seconds=update,
         memory=max(held, _peak()),

@@ -30,13 +30,17 @@ from fivestones.errors import DataError, FivestonesError, ResourceError, RunExis
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # safetensors and duckdb raise their own types; only the text tells
 _FULL_TEXT = ("No space left on device", "Disk quota exceeded", "File too large")
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_UNUSABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    # a file where a folder should be, a folder that cannot be made (/proc), a name that is too long
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
+)
 _TAIL = 65_536  # bytes read at a time when looking for the last newline
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """A full disk or a forbidden folder becomes one clear message."""
+    """A full disk, a forbidden folder or an impossible path becomes one clear message."""
     try:
         yield
     except FivestonesError:
@@ -50,7 +54,7 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"the disk is full while writing {file} ({_free(file) / 1e6:.0f} MB free); what was finished "
                 "is kept: make room, then --resume"
             ) from e
-        if code in _FORBIDDEN:
+        if code in _UNUSABLE:
             raise ResourceError(f"{file} cannot be read or written: {os.strerror(code)}") from e
         raise
 
@@ -215,6 +219,8 @@ class RunDir:
             temporary.mkdir()
             write(temporary)
             for file in sorted(temporary.rglob("*")):
+                if file.is_file():  # safetensors lets only the owner read, whatever the umask allows
+                    file.chmod(temporary.stat().st_mode & 0o666)
                 _fsync(file)
             _fsync(temporary)
             os.rename(temporary, target)

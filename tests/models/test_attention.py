@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from fivestones.models import partial
 from fivestones.models.attention import PackedLayout, install
 from fivestones.models.lora import ADAPTER, add_lora
 from fivestones.train.check import dense_logprobs
@@ -177,6 +178,27 @@ def test_any_lengths(groups: list[tuple[int, list[int]]], family: str, seed: int
     got, packed_total = shared(packed, rows)
     assert torch.allclose(got, in_row_order(samples, rows, expected), atol=1e-5, rtol=1e-5)
     assert_same_gradients(gradients(original, total), gradients(packed, packed_total))
+
+
+def test_backward_in_blocks_equals_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several blocks of queries, and one completion at a time."""
+    monkeypatch.setattr(partial, "BLOCK", 4)
+    monkeypatch.setattr(partial, "CHUNK_SCORES", 1)
+    test_one_row_of_groups_equals_dense("llama", lora=False, checkpointing=False)
+
+
+def test_gradients_in_bfloat16_are_as_near_to_float32_as_rounding_allows() -> None:
+    g = torch.Generator().manual_seed(0)
+    layout = PackedLayout([(90, (40, 25, 31))])
+    exact = [torch.randn(1, h, layout.tokens, 16, generator=g).bfloat16() for h in (6, 2, 2, 6)]
+
+    def gradients_in(dtype: torch.dtype) -> list[Tensor]:
+        q, k, v, grad = (x.to(dtype).requires_grad_() for x in exact)
+        out = partial.packed_attention(q, k, v, layout.segments, 0.25)
+        return [x.float() for x in torch.autograd.grad(out, (q, k, v), grad)]
+
+    for small, wide in zip(gradients_in(torch.bfloat16), gradients_in(torch.float32), strict=True):
+        assert float((small - wide).norm() / wide.norm()) < 0.015
 
 
 def test_the_window_matters() -> None:

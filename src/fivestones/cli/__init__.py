@@ -96,7 +96,10 @@ def train(context: typer.Context, run: RunArgument) -> None:
 def evaluate(
     context: typer.Context,
     run: RunArgument,
-    overrides: OverridesArgument = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="overrides of `evaluate`, such as evaluate.slots=64", metavar="[KEY=VALUE]..."),
+    ] = None,
     price_per_hour: PriceOption = None,
 ) -> None:
     """Compare the contestants of a run on its held-out tasks, and on files of your own.

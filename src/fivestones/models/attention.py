@@ -1,10 +1,10 @@
 """Attention over shared prompts, for unmodified transformers models.
 
-`install(model)` switches a model to an attention function that does what the `layout=` keyword of
-`decoder(...)` says: a `PackedLayout` computes whole groups as one row, each prompt once
-(`[prompt | c1 | ... | cG | next prompt ...]`, position_ids restarting after the prompt for each completion);
-the sampler's decode layout reads its own caches. A layout is any object with `attend(layer, q, k, v, scale,
-window)`.
+`install(model)` switches a model to lean norms (`models.norm`) and to an attention function that does what
+the `layout=` keyword of `decoder(...)` says: a `PackedLayout` computes whole groups as one row, each prompt
+once (`[prompt | c1 | ... | cG | next prompt ...]`, position_ids restarting after the prompt for each
+completion); the sampler's decode layout reads its own caches. A layout is any object with `attend(layer, q,
+k, v, scale, window)`.
 
 Shapes: Hq query heads, H key-value heads, N tokens of the packed row, P prompt tokens, D head size.
 """
@@ -23,6 +23,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from fivestones.errors import ModelError
+from fivestones.models.norm import lean_norms
 from fivestones.models.partial import packed_attention
 
 NAME = "fivestones"
@@ -76,6 +77,7 @@ def install(model: Any) -> None:
         raise ModelError(
             f"models of type `{config.model_type}` with {', '.join(unfit)} cannot be trained here"
         )
+    lean_norms(model)
     model.set_attn_implementation(NAME)
     if config._attn_implementation != NAME:  # transformers only logs that it could not
         raise ModelError(

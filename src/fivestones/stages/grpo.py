@@ -79,6 +79,7 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
         told = f"{row['reward_mean']:.2f}" if "reward_mean" in row else "unknown"
         shared.progress(step + 1, recipe.train.steps, f"train: reward {told}")
 
+    shared.progress(policy.step, recipe.train.steps, "train")
     with whole:
         train(
             recipe.train,

@@ -81,6 +81,7 @@ def _imitated(shared: Shared, policy: TorchPolicy, phase: str, passes: int) -> P
         shared.progress(step, total, f"{phase}: loss {metrics['loss']:.3f}")
         whole.pause()
 
+    shared.progress(policy.step, len(batches), phase)
     with whole:
         imitate(policy, batches, part.lr, after)
     return shared.last(phase)

@@ -36,6 +36,7 @@ class _Tiles:
         self.head, self.temperature = head, temperature
         self.product = torch.empty(shape, dtype=head.dtype, device=head.device)
         self.logits = torch.empty(shape, dtype=torch.float32, device=head.device)
+        self.mass = torch.empty_like(self.logits)
 
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
         """(first entry of the tile, its rows of `head` [T, E])."""
@@ -51,6 +52,10 @@ class _Tiles:
         torch.mm(hidden, weight.T, out=product)
         out = self._cut(self.logits, n, width).copy_(product)
         return out if self.temperature == 1 else out.div_(self.temperature)
+
+    def exp(self, values: Tensor) -> Tensor:
+        """values [n, T], valid until the next call."""
+        return torch.exp(values, out=self._cut(self.mass, *values.shape))
 
     def small(self, values: Tensor) -> Tensor:
         """values [n, T] in the compute dtype, valid until the next call."""
@@ -80,9 +85,10 @@ class _Chunked(torch.autograd.Function):
                 rescale = (top - higher).exp_()
                 # zx is kept relative to `top` so that large logits lose no digits
                 shifted = logits.sub_(higher[:, None])
-                p = shifted.exp()
-                zx = torch.where(z > 0, zx + z * (top - higher), zx) * rescale + p.mul(shifted).sum(-1)
-                z = z * rescale + p.sum(-1)
+                p = tiles.exp(shifted)
+                mass = p.sum(-1)
+                zx = torch.where(z > 0, zx + z * (top - higher), zx) * rescale + p.mul_(shifted).sum(-1)
+                z = z * rescale + mass
                 top = higher
             log_z = z.log()
             logprobs.append(own - top - log_z)

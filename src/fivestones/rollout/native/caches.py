@@ -36,7 +36,7 @@ class TailLayout:
         kp, vp = self.prefix[layer]
         args = (q[0], k[0], v[0], kp, vp, self.segment, scale)
         if window is None and q.device.type == "cpu":
-            return completions(*args)[0].to(q.dtype)[None]
+            return completions(*args).to(q.dtype)[None]
         return masked_attention(*args, window)[None]
 
 
@@ -71,14 +71,74 @@ class _Part:
         return lanes if self.axes == 1 else lanes.repeat_interleave(members, 0)
 
 
+class _Step:
+    """Where the tokens of a step are written and what they see, in tensors that keep their place from one
+    step of a shape to the next, so that a recorded step reads the present values."""
+
+    def __init__(
+        self, members: int, prefix_len: int, shape: tuple[int, int, int], device: torch.device
+    ) -> None:
+        """shape: lanes, prompt slots, completion slots that are read."""
+        self.prefix_len, self.members, self.shape = prefix_len, members, shape
+        self.rows = torch.arange(shape[0] * members, device=device)
+        self.row_at = torch.zeros_like(self.rows)
+        self._masks: dict[int | None, tuple[Tensor | None, Tensor, Tensor]] = {}
+
+    def begin(self, prompt_len: Tensor, at: Tensor) -> None:
+        """prompt_len [N] without the prefix; at [N] completion tokens so far."""
+        self.prompt_len, self.at = prompt_len, at
+        self.row_at.copy_(at.repeat_interleave(self.members))
+        for window, kept in self._masks.items():
+            for old, new in zip(kept, self._visible(window), strict=True):
+                if old is not None and new is not None:
+                    old.copy_(new)
+
+    def masks(self, window: int | None) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Of prefix, prompt and completion; additive [N, 1, 1, 1, S]."""
+        if window not in self._masks:
+            prefix, prompt, own = (
+                None if x is None else x.to(self.rows.device) for x in self._visible(window)
+            )
+            assert prompt is not None and own is not None
+            self._masks[window] = (prefix, prompt, own)
+        return self._masks[window]
+
+    def _visible(self, window: int | None) -> tuple[Tensor | None, Tensor, Tensor]:
+        _, width, length = self.shape
+        slots, steps = torch.arange(width), torch.arange(length)
+        before = self.prefix_len + self.prompt_len[:, None]
+        prompt, own = slots < self.prompt_len[:, None], steps <= self.at[:, None]
+        if window is None:
+            return None, _additive(prompt), _additive(own)
+        oldest = before + self.at[:, None] - window  # the last position out of sight
+        prefix = torch.arange(self.prefix_len) > oldest
+        return (
+            _additive(prefix),
+            _additive(prompt & (self.prefix_len + slots > oldest)),
+            _additive(own & (before + steps > oldest)),
+        )
+
+
+def _additive(seen: Tensor) -> Tensor:
+    """[N, S] -> [N, 1, 1, 1, S]: 0 where seen, -inf elsewhere."""
+    return torch.zeros(seen.shape).masked_fill_(~seen, float("-inf"))[:, None, None, None]
+
+
 class LaneCaches:
     """Static buffers and the decode attention that reads shared keys once for all rows that share them."""
 
     def __init__(
-        self, lanes: int, members: int, prefix: KeyValues, prompt_slots: int, completion_slots: int
+        self,
+        lanes: int,
+        members: int,
+        prefix: KeyValues,
+        prompt_slots: int,
+        completion_slots: int,
+        bucket: int = 1,
     ) -> None:
-        """prefix: keys and values [H, tokens, D] that all prompts begin with; prompt_slots: for the rest."""
-        self.lanes, self.members = lanes, members
+        """prefix: keys and values [H, tokens, D] that all prompts begin with; prompt_slots: for the rest;
+        bucket: slots are read in multiples of it, so that steps of one `shape` run the same kernels."""
+        self.lanes, self.members, self.bucket = lanes, members, bucket
         self.prompt_slots, self.completion_slots = prompt_slots, completion_slots
         self.prefix: KeyValues = {i: (k[None], v[None]) for i, (k, v) in prefix.items()}
         self.prefix_len = next(iter(prefix.values()))[0].shape[1]
@@ -86,7 +146,8 @@ class LaneCaches:
         self.own: KeyValues = {}  # [R, H, S, D]
         self.prompt_len = torch.zeros(lanes, dtype=torch.long)  # without the prefix
         self.at = torch.zeros(lanes, dtype=torch.long)  # completion tokens in the cache of each lane
-        self._masks: dict[int | None, tuple[Tensor | None, Tensor, Tensor]] = {}
+        # what a step reads, by its shape; written in place, so that a recorded step finds it again
+        self._steps: dict[tuple[int, ...], _Step] = {}
 
     def store_prompt(self, lane: int, tail: KeyValues, cut: slice) -> None:
         """Fill a lane with tail[cut], the prompt without the prefix, and start its completions anew."""
@@ -111,50 +172,39 @@ class LaneCaches:
         self.own = {i: (_moved(k, rows), _moved(v, rows)) for i, (k, v) in self.own.items()}
         self.prompt_len, self.at = self.prompt_len[index], self.at[index]
         self.lanes = len(lanes)
+        self._steps = {}
 
     def begin_step(self) -> Tensor:
         """Before the forward of one token a row; returns position_ids [R, 1]."""
-        self._masks = {}
-        self._width = int(self.prompt_len.max())
-        self._length = int(self.at.max()) + 1
-        self._rows = torch.arange(self.lanes * self.members)
-        self._row_at = self.at.repeat_interleave(self.members)
+        width = min(self._bucketed(int(self.prompt_len.max())), self.prompt_slots)
+        length = min(self._bucketed(int(self.at.max()) + 1), self.completion_slots)
+        self.shape = (self.lanes, width, length)
+        device = next(iter(self.own.values()))[0].device
+        if self.shape not in self._steps:
+            if self.bucket == 1:
+                self._steps.clear()  # the next step has another shape
+            self._steps[self.shape] = _Step(self.members, self.prefix_len, self.shape, device)
+        self._step = self._steps[self.shape]
+        self._step.begin(self.prompt_len, self.at)
         return (self.prefix_len + self.prompt_len + self.at).repeat_interleave(self.members)[:, None]
 
     def end_step(self) -> None:
         self.at += 1
 
-    def _mask(self, window: int | None, device: torch.device) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Of prefix, prompt and completion."""
-        if window not in self._masks:
-            slots, steps = torch.arange(self._width), torch.arange(self._length)
-            before = self.prefix_len + self.prompt_len[:, None]
-            seen = [slots < self.prompt_len[:, None], steps <= self.at[:, None]]
-            if window is not None:
-                oldest = before + self.at[:, None] - window  # the last position out of sight
-                prefix = torch.arange(self.prefix_len) > oldest
-                seen = [
-                    prefix,
-                    seen[0] & (self.prefix_len + slots > oldest),
-                    seen[1] & (before + steps > oldest),
-                ]
-            masks = [
-                torch.zeros(s.shape).masked_fill_(~s, float("-inf"))[:, None, None, None].to(device)
-                for s in seen
-            ]
-            self._masks[window] = (masks[0] if window is not None else None, masks[-2], masks[-1])
-        return self._masks[window]
+    def _bucketed(self, slots: int) -> int:
+        return -(-slots // self.bucket) * self.bucket
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         """q [R, H * Q, 1, D], k and v [R, H, 1, D] -> [R, H * Q, 1, D]."""
         ko, vo = self.own[layer]
-        ko[self._rows, :, self._row_at] = k[:, :, 0]
-        vo[self._rows, :, self._row_at] = v[:, :, 0]
-        kp, vp = (x[:, :, : self._width] for x in self.prompt[layer])
-        masks = self._mask(window, q.device)
+        _, width, length = self.shape
+        ko[self._step.rows, :, self._step.row_at] = k[:, :, 0]
+        vo[self._step.rows, :, self._step.row_at] = v[:, :, 0]
+        kp, vp = (x[:, :, :width] for x in self.prompt[layer])
+        masks = self._step.masks(window)
         parts = [
             _Part(1, kp, vp, masks[1]),
-            _Part(2, ko[:, :, : self._length], vo[:, :, : self._length], masks[2]),
+            _Part(2, ko[:, :, :length], vo[:, :, :length], masks[2]),
         ]
         if self.prefix_len:
             parts.append(_Part(0, *self.prefix[layer], masks[0]))
