@@ -188,6 +188,7 @@ def measure(args: argparse.Namespace, shape: Shape) -> dict[str, Any]:
         "note": f"seconds: median [min, max]; {args.warmup} warm-up runs of each part are not counted",
         "settings": {
             "model": args.model,
+            "seed": args.seed,
             **shape.settings,
             "dtype": model.dtype,
             "token_budget": budget,

@@ -82,6 +82,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "note": f"new tokens a second: median [min, max]; {args.warmup} warm-up calls a size are not counted",
         "settings": {
             "model": args.model,
+            "seed": args.seed,
             "P": args.prompt,
             "C": args.new,
             "group": args.group,

@@ -69,6 +69,7 @@ def measure(args: argparse.Namespace, base: Shape) -> dict[str, Any]:
         "note": f"seconds: median [min, max]; {args.warmup} warm-up steps of each point are not counted",
         "settings": {
             "model": args.model,
+            "seed": args.seed,
             "base": f"{base}, B={base.tasks}",
             "dtype": model.dtype,
             "token_budget": args.token_budget,

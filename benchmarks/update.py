@@ -67,6 +67,7 @@ def measure(args: argparse.Namespace, wanted: list[Shape]) -> dict[str, Any]:
         "note": f"seconds: median [min, max]; {args.warmup} warm-up updates of each side are not counted",
         "settings": {
             "model": args.model,
+            "seed": args.seed,
             "dtype": model.dtype,
             "warmup": args.warmup,
             "repeats": args.repeats,

@@ -11,7 +11,18 @@ import pytest
 import tiny_job
 from fivestones.doctor import examine
 from fivestones.errors import UsageError
-from fivestones.estimate import FILLED, Measured, ModelSize, Rates, Rows, cost, memory, seconds, synth_rows
+from fivestones.estimate import (
+    FILLED,
+    Measured,
+    ModelSize,
+    Rates,
+    Rows,
+    cost,
+    memory,
+    memory_after,
+    seconds,
+    synth_rows,
+)
 from fivestones.machine import (
     CORE,
     TRAIN,
@@ -75,6 +86,9 @@ def test_estimates_follow_the_recipe() -> None:
     for frugal in ("model.gradient_checkpointing=true", "model.lora.rank=8", "train.token_budget=512"):
         assert memory(load_recipe("soap", None, [frugal]), SMOLLM2, ROWS) < base.memory
     assert 2 * GIB < base.memory < 8 * GIB
+    # of a step that took 1 GiB more than what stays, a run comes to hold more
+    assert memory_after(4 * GIB, laptop, SMOLLM2, ROWS) > 1.1 * 4 * GIB
+    assert memory_after(0, laptop, SMOLLM2, ROWS) <= base.memory
     none = load_recipe("soap", None, ["warmup.kind=none"])
     assert seconds(none, SMOLLM2, ROWS, Rates.assumed(2e12))["warm-up"] == 0
 

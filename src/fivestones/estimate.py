@@ -2,8 +2,8 @@
 
 Parameters N, layers L, hidden size d, prompt tokens P, completion tokens C, B tasks of G rollouts a step:
 forward 2 N FLOPs a token + 2 L d P^2 a prompt; update three times that; each prompt computed once a group.
-The shares of the machine's matrix-product rate that eager PyTorch reaches come from the design's measurements
-on two CPU cores with bf16: good to about a factor of two. `doctor` replaces them by what it measures.
+The shares of the machine's matrix-product rate that eager PyTorch reaches were measured on two CPU cores with
+bf16 (docs/experiments.md): good to about a factor of two. `doctor` replaces them by what it measures.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from fivestones.recipe import Recipe
 
-UPDATE_SHARE = 0.11  # of the measured matrix-product rate: forward + backward
-PREFILL_SHARE = 0.15
+UPDATE_SHARE = 0.22  # of the measured matrix-product rate: forward + backward
+PREFILL_SHARE = 0.3
 DECODE_SHARE = 0.03  # at 32 sequences; one token a step reads all the weights
 SYNTH_SECONDS = 0.012  # a row, generation and deduplication, one worker
 WORDS = {"short": 220, "long": 1050}  # of a dialogue
@@ -23,7 +23,7 @@ TOKENS_A_WORD = 1.4
 INSTRUCTIONS = 120  # tokens of the system message and the chat template
 FILLED = 0.6  # mean completion as a share of generation.max_tokens
 RUNTIME_BYTES = 700 << 20  # torch, transformers and the process itself
-HEAD_ROWS = 1024  # rows of logits that are held at once
+HELD = 2.0  # what the heap comes to hold of passing tensors of ever new lengths, as a multiple of one row's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,21 +181,42 @@ def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[s
 
 
 def memory(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+    """Bytes at the peak of a run."""
     n = size.parameters
-    # float32 masters and a bf16 copy; full training adds gradients and two moments in float32
-    loaded = 6 * n
-    weights = loaded + (0 if recipe.model.lora else 12 * n)
     longest = 2 * rows.prompt + recipe.rollout.group_size * recipe.generation.max_tokens
     tokens = min(recipe.train.token_budget, longest)
-    kept = 2 * (8 * size.hidden + 4 * size.feed_forward) + 8 * size.hidden  # bytes a token and layer, bf16
+    kept = 12 * size.hidden + 8 * size.feed_forward  # bytes a token and layer, bf16
     if recipe.model.gradient_checkpointing:
         activations = tokens * (size.layers * 2 * size.hidden + kept)
     else:
         activations = tokens * size.layers * kept
-    head = 3 * HEAD_ROWS * size.vocabulary * 4
+    tables = 2 * 2 * size.vocabulary * size.hidden  # bf16 gradients of embedding and head
+    update = activations + (0 if recipe.model.lora else tables)
+    prompts = recipe.rollout.slots / recipe.rollout.group_size
+    rollouts = prompts * rows.prompt + recipe.rollout.slots * recipe.generation.max_tokens
+    passing = max(update, int(rollouts * cache_entry(size)))
+    return max(_standing(recipe, n) + int(HELD * passing), _evaluation(recipe, size, rows))
+
+
+def memory_after(trial: int, recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+    """Bytes at the peak of a run on a CPU. trial: at the peak of one step of it, measured."""
+    standing = _standing(recipe, size.parameters)
+    run = standing + int(HELD * max(0, trial - standing))
+    return max(trial, run, _evaluation(recipe, size, rows))
+
+
+def _standing(recipe: Recipe, n: int) -> int:
+    """What stays through training: float32 masters and a bf16 copy; full training adds gradients and two
+    moments in float32."""
+    return RUNTIME_BYTES + 6 * n + (0 if recipe.model.lora else 12 * n)
+
+
+def _evaluation(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+    """Each sequence has a prompt of its own; the weights are there in float32, bf16 and as the kernel reads
+    them."""
     row = cache_entry(size) * (rows.prompt + recipe.generation.max_tokens)
-    training = weights + max(activations + head, recipe.rollout.slots * row)
-    return int(RUNTIME_BYTES + max(training, loaded + recipe.evaluate.slots * row))
+    slots = min(recipe.evaluate.slots, recipe.evaluate.tasks or rows.test, rows.test)
+    return int(RUNTIME_BYTES + 8 * size.parameters + HELD * slots * row)
 
 
 def cache_entry(size: ModelSize) -> int:

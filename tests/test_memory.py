@@ -1,0 +1,49 @@
+"""The peak of memory that `doctor` predicts is that of the run: real processes, the embedded model."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import tiny_job
+
+pytestmark = pytest.mark.slow
+GIB = 1 << 30
+# the rows, answers and updates of the laptop profile, fewer of them
+FEWER = ("synth.train=60", "synth.test=20", "warmup.references=16", "train.steps=5", "evaluate.draws=200")
+
+
+def fivestones(folder: Path, *args: str) -> str:
+    done = subprocess.run(
+        tiny_job.command(*args),
+        cwd=folder,
+        env=tiny_job.environment(COLUMNS="400"),
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ('evaluate.contestants=["trained"]',),
+        ("model.gradient_checkpointing=true", "train.token_budget=2560", 'evaluate.contestants=["trained"]'),
+    ],
+    ids=["laptop", "checkpointing"],
+)
+def test_doctor_predicts_the_peak_of_the_run_within_a_fifth(tmp_path: Path, more: tuple[str, ...]) -> None:
+    told = fivestones(tmp_path, "doctor", "soap", *FEWER, *more)
+    found = re.search(r"memory \(measured\).*?([\d.]+) GiB at the peak", told)
+    assert found, told
+    predicted = float(found[1])
+    fivestones(tmp_path, "run", "soap", "--out", "runs/soap", *FEWER, *more)
+    rows = map(json.loads, (tmp_path / "runs/soap/timings.jsonl").read_text().splitlines())
+    measured = max(row["peak_memory_bytes"] for row in rows if row.get("peak_memory_bytes")) / GIB
+    assert measured == pytest.approx(predicted, rel=0.2)
