@@ -162,11 +162,14 @@ def machine() -> dict[str, Any]:
 def _commit() -> str | None:
     """Of the code that is measured, marked when it is changed."""
     root = Path(__file__).parents[1]
-    told = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+    git = ["git", "-C", str(root)]
+    changed = [*git, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"]
     try:
-        return subprocess.run(told, capture_output=True, text=True).stdout.strip() or None
+        head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True)
+        dirty = subprocess.run(changed, capture_output=True, text=True).stdout
     except OSError:  # no git here
         return None
+    return head.stdout.strip() + ("-dirty" if dirty else "") or None
 
 
 def _version(name: str) -> str | None:

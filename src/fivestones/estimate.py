@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fivestones.machine import MOST
 from fivestones.recipe import Recipe
 
 UPDATE_SHARE = 0.22  # of the measured matrix-product rate: forward + backward
@@ -23,7 +24,7 @@ TOKENS_A_WORD = 1.4
 INSTRUCTIONS = 120  # tokens of the system message and the chat template
 FILLED = 0.6  # mean completion as a share of generation.max_tokens
 RUNTIME_BYTES = 700 << 20  # torch, transformers and the process itself
-HELD = 2.0  # what the heap comes to hold of passing tensors of ever new lengths, as a multiple of one row's
+HELD = 2.0  # what a CPU's heap comes to hold of what comes and goes with one step, as a multiple of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +131,10 @@ def synth_rows(recipe: Recipe) -> Rows | None:
     return Rows(train=recipe.synth.train, test=recipe.synth.test, prompt=prompt)
 
 
-def cost(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> Cost:
+def cost(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates, held: float = HELD) -> Cost:
     return Cost(
         seconds=seconds(recipe, size, rows, rates),
-        memory=memory(recipe, size, rows),
+        memory=memory(recipe, size, rows, held),
         disk=disk(recipe, size, rows),
     )
 
@@ -180,9 +181,30 @@ def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[s
     }
 
 
-def memory(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
-    """Bytes at the peak of a run."""
-    n = size.parameters
+def memory(recipe: Recipe, size: ModelSize, rows: Rows, held: float = HELD) -> int:
+    """Bytes at the peak of a run. held: 1 for a GPU, whose allocator was not measured."""
+    training = _grown(_standing(recipe, size), _passing(recipe, size, rows), held)
+    return max(RUNTIME_BYTES + 6 * size.parameters, training, _evaluation(recipe, size, rows, held))
+
+
+def memory_after(step: int, recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+    """Bytes at the peak of a run on a CPU. step: at the peak of loading and one step of it, measured."""
+    standing = _standing(recipe, size)
+    loading = RUNTIME_BYTES + 6 * size.parameters
+    # what a step adds shows only where it is more than loading took (with LoRA it may not be)
+    passing = max(0, step - standing) if step > loading else _passing(recipe, size, rows)
+    return max(step, _grown(standing, passing), _evaluation(recipe, size, rows))
+
+
+def _standing(recipe: Recipe, size: ModelSize) -> int:
+    """What stays through training: the weights in bf16, of the trained ones float32 masters, gradients and
+    two moments too; of a KL term its reference. Adapters are small beside them."""
+    copies = 2 + (0 if recipe.model.lora else 16) + (2 if recipe.train.kl else 0)
+    return RUNTIME_BYTES + copies * size.parameters
+
+
+def _passing(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+    """What comes and goes with one packed row, or with the caches of the rollouts."""
     longest = 2 * rows.prompt + recipe.rollout.group_size * recipe.generation.max_tokens
     tokens = min(recipe.train.token_budget, longest)
     kept = 12 * size.hidden + 8 * size.feed_forward  # bytes a token and layer, bf16
@@ -191,32 +213,23 @@ def memory(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
     else:
         activations = tokens * size.layers * kept
     tables = 2 * 2 * size.vocabulary * size.hidden  # bf16 gradients of embedding and head
-    update = activations + (0 if recipe.model.lora else tables)
     prompts = recipe.rollout.slots / recipe.rollout.group_size
     rollouts = prompts * rows.prompt + recipe.rollout.slots * recipe.generation.max_tokens
-    passing = max(update, int(rollouts * cache_entry(size)))
-    return max(_standing(recipe, n) + int(HELD * passing), _evaluation(recipe, size, rows))
+    update = activations + (0 if recipe.model.lora else tables)
+    return int(max(update, rollouts * cache_entry(size)))
 
 
-def memory_after(trial: int, recipe: Recipe, size: ModelSize, rows: Rows) -> int:
-    """Bytes at the peak of a run on a CPU. trial: at the peak of one step of it, measured."""
-    standing = _standing(recipe, size.parameters)
-    run = standing + int(HELD * max(0, trial - standing))
-    return max(trial, run, _evaluation(recipe, size, rows))
-
-
-def _standing(recipe: Recipe, n: int) -> int:
-    """What stays through training: float32 masters and a bf16 copy; full training adds gradients and two
-    moments in float32."""
-    return RUNTIME_BYTES + 6 * n + (0 if recipe.model.lora else 12 * n)
-
-
-def _evaluation(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+def _evaluation(recipe: Recipe, size: ModelSize, rows: Rows, held: float = HELD) -> int:
     """Each sequence has a prompt of its own; the weights are there in float32, bf16 and as the kernel reads
     them."""
     row = cache_entry(size) * (rows.prompt + recipe.generation.max_tokens)
     slots = min(recipe.evaluate.slots, recipe.evaluate.tasks or rows.test, rows.test)
-    return int(RUNTIME_BYTES + 8 * size.parameters + HELD * slots * row)
+    return _grown(RUNTIME_BYTES + 8 * size.parameters, slots * row, held)
+
+
+def _grown(standing: float, passing: float, held: float = HELD) -> int:
+    """The heap grows while tensors of ever new lengths come and go, until it gives its free pages back."""
+    return int(standing + max(passing, min(held * passing, MOST - standing)))
 
 
 def cache_entry(size: ModelSize) -> int:
