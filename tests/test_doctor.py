@@ -99,13 +99,14 @@ def test_a_run_comes_to_hold_more_than_its_first_step() -> None:
     full = load_recipe("soap", None, small)
     standing = RUNTIME_BYTES + 18 * SMOLLM2.parameters
     for passing in (GIB // 2, GIB):
-        assert memory_after(standing + passing, full, SMOLLM2, ROWS) == standing + HELD * passing
+        told = memory_after(standing + passing, full, SMOLLM2, ROWS)
+        assert told == pytest.approx(standing + HELD * passing)
     # free pages are given back above MOST
     assert memory_after(standing + 6 * GIB, full, SMOLLM2, ROWS) == standing + 6 * GIB > MOST
     # with LoRA loading took more than the step, which then shows nothing: as estimated
     lora = load_recipe("soap", None, [*small, "model.lora.rank=8"])
     loading = RUNTIME_BYTES + 6 * SMOLLM2.parameters
-    assert memory_after(loading, lora, SMOLLM2, ROWS) == memory(lora, SMOLLM2, ROWS) > loading
+    assert memory_after(loading, lora, SMOLLM2, ROWS) == memory(lora, SMOLLM2, ROWS)
     none = load_recipe("soap", None, ["warmup.kind=none"])
     assert seconds(none, SMOLLM2, ROWS, Rates.assumed(2e12))["warm-up"] == 0
 

@@ -30,20 +30,11 @@ def fivestones(folder: Path, *args: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        (),
-        ("model.lora.rank=16", "train.token_budget=2560", 'evaluate.contestants=["trained"]'),
-    ],
-    ids=["full", "lora"],
-)
-def test_doctor_predicts_the_peak_of_the_run_within_a_fifth(tmp_path: Path, more: tuple[str, ...]) -> None:
-    told = fivestones(tmp_path, "doctor", "soap", *FEWER, *more)
+def test_doctor_predicts_the_peak_of_the_run_within_a_fifth(tmp_path: Path) -> None:
+    told = fivestones(tmp_path, "doctor", "soap", *FEWER)
     found = re.search(r"about ([\d.]+) GiB in a whole run", told)
     assert found, told
-    predicted = float(found[1])
-    fivestones(tmp_path, "run", "soap", "--out", "runs/soap", *FEWER, *more)
+    fivestones(tmp_path, "run", "soap", "--out", "runs/soap", *FEWER)
     rows = map(json.loads, (tmp_path / "runs/soap/timings.jsonl").read_text().splitlines())
     measured = max(row["peak_memory_bytes"] for row in rows if row.get("peak_memory_bytes")) / GIB
-    assert measured == pytest.approx(predicted, rel=0.2)
+    assert measured == pytest.approx(float(found[1]), rel=0.2)

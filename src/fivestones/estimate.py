@@ -24,7 +24,7 @@ TOKENS_A_WORD = 1.4
 INSTRUCTIONS = 120  # tokens of the system message and the chat template
 FILLED = 0.6  # mean completion as a share of generation.max_tokens
 RUNTIME_BYTES = 700 << 20  # torch, transformers and the process itself
-HELD = 2.0  # what a CPU's heap comes to hold of what comes and goes with one step, as a multiple of it
+HELD = 1.6  # what a CPU's heap comes to hold of what comes and goes with one step, as a multiple of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
