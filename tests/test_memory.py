@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,7 @@ FEWER = ("synth.train=60", "synth.test=20", "warmup.references=16", "train.steps
 
 
 def fivestones(folder: Path, *args: str) -> str:
-    done = subprocess.run(
-        tiny_job.command(*args),
-        cwd=folder,
-        env=tiny_job.environment(COLUMNS="400"),
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
+    done = tiny_job.fivestones(*args, cwd=folder, timeout=1200)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

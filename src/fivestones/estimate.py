@@ -184,16 +184,20 @@ def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[s
 def memory(recipe: Recipe, size: ModelSize, rows: Rows, held: float = HELD) -> int:
     """Bytes at the peak of a run. held: 1 for a GPU, whose allocator was not measured."""
     training = _grown(_standing(recipe, size), _passing(recipe, size, rows), held)
-    return max(RUNTIME_BYTES + 6 * size.parameters, training, _evaluation(recipe, size, rows, held))
+    return max(_loading(size), training, _evaluation(recipe, size, rows, held))
 
 
 def memory_after(step: int, recipe: Recipe, size: ModelSize, rows: Rows) -> int:
     """Bytes at the peak of a run on a CPU. step: at the peak of loading and one step of it, measured."""
     standing = _standing(recipe, size)
-    loading = RUNTIME_BYTES + 6 * size.parameters
     # what a step adds shows only where it is more than loading took (with LoRA it may not be)
-    passing = max(0, step - standing) if step > loading else _passing(recipe, size, rows)
+    passing = max(0, step - standing) if step > _loading(size) else _passing(recipe, size, rows)
     return max(step, _grown(standing, passing), _evaluation(recipe, size, rows))
+
+
+def _loading(size: ModelSize) -> int:
+    """The weights as they come, in float32, and in bf16."""
+    return RUNTIME_BYTES + 6 * size.parameters
 
 
 def _standing(recipe: Recipe, size: ModelSize) -> int:

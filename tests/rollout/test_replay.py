@@ -62,8 +62,8 @@ def test_a_step_of_the_same_shape_finds_its_tensors_in_place() -> None:
         caches.begin_step()
         for window in (None, 5):
             caches.attend(0, q, torch.randn(4, 2, 1, 8), torch.randn(4, 2, 1, 8), 0.3, window)
-        found.add((caches.shape, places(caches)))
-        shapes.append(caches.shape)
+        found.add((caches.step.shape, places(caches)))
+        shapes.append(caches.step.shape)
         seen = caches.step.masks(None)[2][:, 0, 0, 0] == 0
         assert seen.sum(-1).tolist() == (caches.at + 1).tolist()
         caches.end_step()

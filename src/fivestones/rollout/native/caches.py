@@ -180,13 +180,13 @@ class LaneCaches:
         """Before the forward of one token a row; returns position_ids [R, 1]."""
         width = min(self._bucketed(int(self.prompt_len.max())), self.prompt_slots)
         length = min(self._bucketed(int(self.at.max()) + 1), self.completion_slots)
-        self.shape = (self.lanes, width, length)
+        shape = (self.lanes, width, length)
         device = next(iter(self.own.values()))[0].device
-        if self.shape not in self._steps:
+        if shape not in self._steps:
             if self.bucket == 1:
                 self._steps.clear()  # the next step has another shape
-            self._steps[self.shape] = _Step(self.members, self.prefix_len, self.shape, device)
-        self.step = self._steps[self.shape]
+            self._steps[shape] = _Step(self.members, self.prefix_len, shape, device)
+        self.step = self._steps[shape]
         self.step.begin(self.prompt_len, self.at)
         return (self.prefix_len + self.prompt_len + self.at).repeat_interleave(self.members)[:, None]
 
@@ -199,7 +199,7 @@ class LaneCaches:
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         """q [R, H * Q, 1, D], k and v [R, H, 1, D] -> [R, H * Q, 1, D]."""
         ko, vo = self.own[layer]
-        _, width, length = self.shape
+        _, width, length = self.step.shape
         ko[self.step.rows, :, self.step.row_at] = k[:, :, 0]
         vo[self.step.rows, :, self.step.row_at] = v[:, :, 0]
         kp, vp = (x[:, :, :width] for x in self.prompt[layer])
