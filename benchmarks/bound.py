@@ -146,6 +146,7 @@ def bandwidth(device: str, count: int) -> dict[str, float]:
 def measure(args: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     from fivestones.estimate import ModelSize
 
+    have = machine()
     model = subject(args)
     size = ModelSize.of(json.loads((model.folder / "config.json").read_text()))
     say("measuring the machine")
@@ -184,10 +185,11 @@ def measure(args: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     total = sum(m["median"] for m in measured.values())
     return {
         "benchmark": "bound",
-        "machine": machine(),
+        "machine": have,
         "note": f"seconds: median [min, max]; {args.warmup} warm-up runs of each part are not counted",
         "settings": {
             "model": args.model,
+            "seed": args.seed,
             **shape.settings,
             "dtype": model.dtype,
             "token_budget": budget,

@@ -9,10 +9,13 @@ import argparse
 import itertools
 import json
 import random
+import shlex
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -141,16 +144,32 @@ def subject(args: argparse.Namespace) -> Subject:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, system and versions of this environment."""
+    """When, by which command and on what: processor, cores, memory, system, versions of this environment."""
     from fivestones.machine import available_memory, check_hardware, check_python, cores
 
     return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": shlex.join(["python", *sys.argv]),
+        "commit": _commit(),
         "hardware": check_hardware().found,
         "cores": cores(),
         "available_memory": available_memory(),
         "python": check_python().found,
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def _commit() -> str | None:
+    """Of the code that is measured, marked when it is changed."""
+    root = Path(__file__).parents[1]
+    git = ["git", "-C", str(root)]
+    changed = [*git, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True)
+        dirty = subprocess.run(changed, capture_output=True, text=True).stdout
+    except OSError:  # no git here
+        return None
+    return head.stdout.strip() + ("-dirty" if dirty else "") or None
 
 
 def _version(name: str) -> str | None:
@@ -259,5 +278,6 @@ def report(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
         return
     have = result["machine"]
     versions = ", ".join(f"{name} {v}" for name, v in have["versions"].items())
+    print(f"{have['date']}, {have['commit']}: {have['command']}")
     print(f"{have['hardware']}; Python {have['python']}, {versions}")
     print(f"{result['note']}\n\n{text}")

@@ -41,6 +41,7 @@ TINY = Shape(prompt=24, completion=6, group=2, tasks=2)
 
 
 def measure(args: argparse.Namespace, shape: Shape) -> dict[str, Any]:
+    have = machine()
     model = subject(args)
     rounds = args.warmup + args.repeats
     ids, texts = make_prompts(model.folder, rounds * shape.tasks, shape.prompt, args.seed)
@@ -80,10 +81,11 @@ def measure(args: argparse.Namespace, shape: Shape) -> dict[str, Any]:
             peer.close()
     return {
         "benchmark": "grpo_step",
-        "machine": machine(),
+        "machine": have,
         "note": f"seconds: median [min, max]; {args.warmup} warm-up steps of each side are not counted",
         "settings": {
             "model": args.model,
+            "seed": args.seed,
             **shape.settings,
             "dtype": model.dtype,
             "token_budget": budget,

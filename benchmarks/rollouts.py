@@ -46,6 +46,7 @@ GIB = 1 << 30
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     from fivestones.estimate import ModelSize
 
+    have = machine()
     model = subject(args)
     size = ModelSize.of(json.loads((model.folder / "config.json").read_text()))
     most = max(args.sequences)
@@ -78,10 +79,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     headline = next((p for p in by_sequences if p["sequences"] == HEADLINE), None)
     return {
         "benchmark": "rollouts",
-        "machine": machine(),
+        "machine": have,
         "note": f"new tokens a second: median [min, max]; {args.warmup} warm-up calls a size are not counted",
         "settings": {
             "model": args.model,
+            "seed": args.seed,
             "P": args.prompt,
             "C": args.new,
             "group": args.group,

@@ -47,6 +47,7 @@ def growth(time: float, tokens: float, base_time: float, base_tokens: float) -> 
 
 
 def measure(args: argparse.Namespace, base: Shape) -> dict[str, Any]:
+    have = machine()
     model = subject(args)
     measured: dict[Shape, dict[str, Any]] = {}
     points = []
@@ -65,10 +66,11 @@ def measure(args: argparse.Namespace, base: Shape) -> dict[str, Any]:
             )
     return {
         "benchmark": "scaling",
-        "machine": machine(),
+        "machine": have,
         "note": f"seconds: median [min, max]; {args.warmup} warm-up steps of each point are not counted",
         "settings": {
             "model": args.model,
+            "seed": args.seed,
             "base": f"{base}, B={base.tasks}",
             "dtype": model.dtype,
             "token_budget": args.token_budget,

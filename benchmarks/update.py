@@ -38,6 +38,7 @@ TINY = [Shape(48, 8, 4)]
 
 
 def measure(args: argparse.Namespace, wanted: list[Shape]) -> dict[str, Any]:
+    have = machine()
     model = subject(args)
     found = []
     for shape in wanted:
@@ -63,10 +64,11 @@ def measure(args: argparse.Namespace, wanted: list[Shape]) -> dict[str, Any]:
         found.append(_point(shape, budgets["shared"], kept, about))
     return {
         "benchmark": "update",
-        "machine": machine(),
+        "machine": have,
         "note": f"seconds: median [min, max]; {args.warmup} warm-up updates of each side are not counted",
         "settings": {
             "model": args.model,
+            "seed": args.seed,
             "dtype": model.dtype,
             "warmup": args.warmup,
             "repeats": args.repeats,

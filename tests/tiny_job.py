@@ -71,7 +71,15 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
 
 
-def fivestones(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[str]:
+def fivestones(
+    *arguments: str, cwd: Path, timeout: float = 120, **more: Any
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120, **more
+        command(*arguments),
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **more,
     )

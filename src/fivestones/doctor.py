@@ -17,6 +17,7 @@ from typing import Any
 from fivestones import environ
 from fivestones.errors import FivestonesError, UsageError
 from fivestones.estimate import (
+    HELD,
     INSTRUCTIONS,
     Cost,
     Measured,
@@ -25,6 +26,7 @@ from fivestones.estimate import (
     Rows,
     cache_entry,
     cost,
+    memory_after,
     synth_rows,
 )
 from fivestones.machine import (
@@ -84,7 +86,10 @@ def examine(
         )
         checks.append(Check("speed", "ok", found))
         free = preflight.free_memory(recipe)
-        costs = _costs(cost(recipe, size, rows, Rates.assumed(speed.flops)), free) if rows and size else []
+        costs: list[Check] = []
+        if rows and size:
+            held = HELD if speed.device == "cpu" else 1.0
+            costs = _costs(cost(recipe, size, rows, Rates.assumed(speed.flops), held), free)
         checks += costs
         if probe and any(check.failed for check in costs if check.name.startswith("memory")):
             why = "not tried: it would not fit into the memory"  # and could take the machine with it
@@ -234,7 +239,10 @@ def _trial(
         f"tokens {found.decode_seconds:.1f} s, update of {found.update_tokens:,} tokens "
         f"{found.update_seconds:.1f} s"
     )
-    checks = [Check("longest sample", "ok", told), check_peak(found.memory, free)]
+    run = found.memory
+    if size and rows and found.device == "cpu":
+        run = memory_after(found.memory, stages.recipe, size, rows)
+    checks = [Check("longest sample", "ok", told), check_peak(found.memory, run, free)]
     if size and rows:
         length = found.prompt_tokens / found.prompts
         rates = Rates.measured(

@@ -2,8 +2,8 @@
 
 Parameters N, layers L, hidden size d, prompt tokens P, completion tokens C, B tasks of G rollouts a step:
 forward 2 N FLOPs a token + 2 L d P^2 a prompt; update three times that; each prompt computed once a group.
-The shares of the machine's matrix-product rate that eager PyTorch reaches come from the design's measurements
-on two CPU cores with bf16: good to about a factor of two. `doctor` replaces them by what it measures.
+The shares of the machine's matrix-product rate that eager PyTorch reaches were measured on two CPU cores with
+bf16 (docs/experiments.md): good to about a factor of two. `doctor` replaces them by what it measures.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fivestones.machine import MOST
 from fivestones.recipe import Recipe
 
-UPDATE_SHARE = 0.11  # of the measured matrix-product rate: forward + backward
-PREFILL_SHARE = 0.15
+UPDATE_SHARE = 0.22  # of the measured matrix-product rate: forward + backward
+PREFILL_SHARE = 0.3
 DECODE_SHARE = 0.03  # at 32 sequences; one token a step reads all the weights
 SYNTH_SECONDS = 0.012  # a row, generation and deduplication, one worker
 WORDS = {"short": 220, "long": 1050}  # of a dialogue
@@ -23,7 +24,7 @@ TOKENS_A_WORD = 1.4
 INSTRUCTIONS = 120  # tokens of the system message and the chat template
 FILLED = 0.6  # mean completion as a share of generation.max_tokens
 RUNTIME_BYTES = 700 << 20  # torch, transformers and the process itself
-HEAD_ROWS = 1024  # rows of logits that are held at once
+HELD = 1.6  # what a CPU's heap comes to hold of what comes and goes with one step, as a multiple of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +131,10 @@ def synth_rows(recipe: Recipe) -> Rows | None:
     return Rows(train=recipe.synth.train, test=recipe.synth.test, prompt=prompt)
 
 
-def cost(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> Cost:
+def cost(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates, held: float = HELD) -> Cost:
     return Cost(
         seconds=seconds(recipe, size, rows, rates),
-        memory=memory(recipe, size, rows),
+        memory=memory(recipe, size, rows, held),
         disk=disk(recipe, size, rows),
     )
 
@@ -181,22 +182,59 @@ def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[s
     }
 
 
-def memory(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
-    n = size.parameters
-    # float32 masters and a bf16 copy; full training adds gradients and two moments in float32
-    loaded = 6 * n
-    weights = loaded + (0 if recipe.model.lora else 12 * n)
+def memory(recipe: Recipe, size: ModelSize, rows: Rows, held: float = HELD) -> int:
+    """Bytes at the peak of a run. held: 1 for a GPU, whose allocator was not measured."""
+    training = _grown(_standing(recipe, size), _passing(recipe, size, rows), held)
+    return max(_loading(size), training, _evaluation(recipe, size, rows, held))
+
+
+def memory_after(step: int, recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+    """Bytes at the peak of a run on a CPU. step: at the peak of loading and one step of it, measured."""
+    standing = _standing(recipe, size)
+    # what a step adds shows only where it is more than loading took (with LoRA it may not be)
+    passing = max(0, step - standing) if step > _loading(size) else _passing(recipe, size, rows)
+    return max(step, _grown(standing, passing), _evaluation(recipe, size, rows))
+
+
+def _loading(size: ModelSize) -> int:
+    """The weights as they come, in float32, and in bf16."""
+    return RUNTIME_BYTES + 6 * size.parameters
+
+
+def _standing(recipe: Recipe, size: ModelSize) -> int:
+    """What stays through training: the weights in bf16, of the trained ones float32 masters, gradients and
+    two moments too; of a KL term its reference. Adapters are small beside them."""
+    copies = 2 + (0 if recipe.model.lora else 16) + (2 if recipe.train.kl else 0)
+    return RUNTIME_BYTES + copies * size.parameters
+
+
+def _passing(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+    """What comes and goes with one packed row, or with the caches of the rollouts."""
     longest = 2 * rows.prompt + recipe.rollout.group_size * recipe.generation.max_tokens
     tokens = min(recipe.train.token_budget, longest)
-    kept = 2 * (8 * size.hidden + 4 * size.feed_forward) + 8 * size.hidden  # bytes a token and layer, bf16
+    kept = 12 * size.hidden + 8 * size.feed_forward  # bytes a token and layer, bf16
     if recipe.model.gradient_checkpointing:
         activations = tokens * (size.layers * 2 * size.hidden + kept)
     else:
         activations = tokens * size.layers * kept
-    head = 3 * HEAD_ROWS * size.vocabulary * 4
+    tables = 2 * 2 * size.vocabulary * size.hidden  # bf16 gradients of embedding and head
+    prompts = recipe.rollout.slots / recipe.rollout.group_size
+    rollouts = prompts * rows.prompt + recipe.rollout.slots * recipe.generation.max_tokens
+    update = activations + (0 if recipe.model.lora else tables)
+    return int(max(update, rollouts * cache_entry(size)))
+
+
+def _evaluation(recipe: Recipe, size: ModelSize, rows: Rows, held: float = HELD) -> int:
+    """Each sequence has a prompt of its own; the weights are there in float32, bf16 and as the kernel reads
+    them."""
     row = cache_entry(size) * (rows.prompt + recipe.generation.max_tokens)
-    training = weights + max(activations + head, recipe.rollout.slots * row)
-    return int(RUNTIME_BYTES + max(training, loaded + recipe.evaluate.slots * row))
+    slots = min(recipe.evaluate.slots, recipe.evaluate.tasks or rows.test, rows.test)
+    return _grown(RUNTIME_BYTES + 8 * size.parameters, slots * row, held)
+
+
+def _grown(standing: float, passing: float, held: float = HELD) -> int:
+    """The heap grows while tensors of ever new lengths come and go, until it gives its free pages back."""
+    return int(standing + max(passing, min(held * passing, MOST - standing)))
 
 
 def cache_entry(size: ModelSize) -> int:

@@ -35,7 +35,7 @@ def results(norm: nn.Module, x: Tensor, grad: Tensor) -> list[Tensor]:
 
 
 # fewer tokens than a piece, more than one piece, heads apart (Qwen3 norms queries and keys)
-SHAPES = [(1, 7), (1, 2 * PIECE + 3), (1, 40, 3)]
+SHAPES = [(1, 7), (1, 2 * PIECE // SIZE + 3), (1, 40, 3)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -54,10 +54,12 @@ def test_bfloat16_gradients_are_nearer_to_float32_than_those_of_autograd() -> No
         assert (ours - true).norm() <= 1.01 * (theirs - true).norm()
 
 
-def test_without_gradients_the_values_are_the_same_bit_for_bit() -> None:
-    _, lean, x, _ = both(torch.bfloat16, (1, 9))
+def test_the_values_are_those_of_transformers_bit_for_bit() -> None:
+    original, lean, x, _ = both(torch.bfloat16, (1, 9))
     with torch.no_grad():
-        assert torch.equal(lean(x), lean(x.requires_grad_()))
+        without = lean(x)
+    assert torch.equal(without, original(x))
+    assert torch.equal(without, lean(x.requires_grad_()))
 
 
 def test_only_the_input_is_kept() -> None:
@@ -88,10 +90,36 @@ def test_a_copy_has_its_own_weights() -> None:
         assert twin(x).abs().max() == 0.0 < lean(x).abs().max()
 
 
-def test_norms_of_another_kind_stay_as_they_are() -> None:
+class CountsFromOne(LlamaRMSNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True))
+
+
+class EpsilonOutside(LlamaRMSNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * x / (x.pow(2).mean(-1, keepdim=True).sqrt() + self.variance_epsilon)
+
+
+class WithBias(LlamaRMSNorm):
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.bias = nn.Parameter(torch.zeros(size))
+
+
+@pytest.mark.parametrize("kind", [CountsFromOne, EpsilonOutside, WithBias])
+def test_a_norm_of_another_kind_stays_as_it_is(kind: type[LlamaRMSNorm]) -> None:
+    norm = kind(SIZE)
+    lean_norms(norm)
+    assert type(norm) is kind
+
+
+def test_models_are_switched_once() -> None:
     gemma, llama = model("gemma3"), model("llama")
-    kinds = [type(m) for m in gemma.modules()]
+    before = [type(m) for m in gemma.modules()]
     lean_norms(gemma)
-    assert [type(m) for m in gemma.modules()] == kinds
+    assert [type(m) for m in gemma.modules()] == before
     lean_norms(llama)
-    assert all(type(m) is not LlamaRMSNorm for m in llama.modules())
+    once = [type(m) for m in llama.modules()]
+    assert LlamaRMSNorm not in once
+    lean_norms(llama)
+    assert [type(m) for m in llama.modules()] == once

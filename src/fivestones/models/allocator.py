@@ -9,11 +9,10 @@ import os
 import sys
 from functools import cache
 
-from fivestones.machine import memory_limit, process_memory
+from fivestones.machine import MOST, memory_limit, process_memory
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST = 32 << 20  # bytes: glibc accepts no higher threshold; above it, blocks still come and go one by one
-MOST = 7 << 30  # bytes: a process below stays as it is, so that the laptop profile keeps under 8 GB
 SHARE = 0.3  # of the memory that there is
 # Each shape of a bfloat16 product leaves about 0.6 MB in two caches of 1,024 kernels, which rows of ever new
 # lengths fill; their capacity is read at the first product. A row needs about 40.

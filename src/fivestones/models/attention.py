@@ -1,4 +1,4 @@
-"""Attention over shared prompts, for unmodified transformers models.
+"""Attention over shared prompts, for models as transformers makes them.
 
 `install(model)` switches a model to lean norms (`models.norm`) and to an attention function that does what
 the `layout=` keyword of `decoder(...)` says: a `PackedLayout` computes whole groups as one row, each prompt
@@ -65,7 +65,8 @@ AttentionMaskInterface.register(NAME, lambda *a, **k: None)  # a layout masks by
 
 
 def install(model: Any) -> None:
-    """Raises ModelError for a model whose logits or attention hold more than the engine computes."""
+    """Switches attention and norms of the model in place; its weights and their names stay. Raises ModelError
+    for a model whose logits or attention hold more than the engine computes."""
     config, head = model.config.get_text_config(), model.get_output_embeddings()
     unfit = [
         f"{name} {getattr(config, name)}" for name in UNFIT if getattr(config, name, None) not in (None, 1)
@@ -133,7 +134,8 @@ class PackedLayout:
     """Several groups in one row. Exact: log-probs and gradients equal those of the dense computation.
 
     `plain=True` uses masks and concatenated keys only (any device, any window): the reference for the fast
-    path, which computes prompt and own part apart and merges them by their log-sum-exp, copying no keys.
+    path, whose forward computes prompt and own part apart and merges them by their log-sum-exp, copying no
+    keys.
     """
 
     def __init__(self, groups: Sequence[tuple[int, Sequence[int]]], *, plain: bool = False) -> None:

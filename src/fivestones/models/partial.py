@@ -2,8 +2,8 @@
 
 Forward: a completion's attention is two parts merged by their log-sum-exp. The prompt part has no mask, so
 all completions (and the query heads that share a key head) are one long query and no key is copied; the own
-part is causal over padded completions. Backward: whole rows of scores over prompt + own keys, a few MB at a
-time.
+part is causal over padded completions. Backward: whole rows of scores over prompt + own keys, for as many
+completions at a time as take some 16 MB, at least one.
 
 Shapes: Hq query heads, H key-value heads, R = Hq / H, N tokens, P prompt tokens, D head size, G completions,
 L the longest of them.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fivestones.models.attention import Segment
 
 flash_forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-CHUNK_SCORES = 1 << 21  # scores of a backward chunk: a few MB, which stay in the processor's cache
+CHUNK_SCORES = 1 << 23  # elements of a backward chunk: with fewer, its products are too small to be fast
 BLOCK = 256  # queries of a backward chunk
 
 
@@ -98,7 +98,9 @@ def _completions_backward(
     grad.transpose(1, 2)[~s.real] = 0.0  # padding repeats token 0, and weighs nothing
     to_q, to_k, to_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
     to_kp, to_vp = kp.new_zeros(kp.shape, dtype=torch.float32), vp.new_zeros(vp.shape, dtype=torch.float32)
-    members = max(1, CHUNK_SCORES // (q.shape[1] * min(width, BLOCK) * (prompt + width)))
+    # of one member: scores of a block, or gradients of keys and values where those are more
+    elements = (prompt + width) * max(q.shape[1] * min(width, BLOCK), 4 * heads * d)
+    members = max(1, CHUNK_SCORES // elements)
     for i in range(0, g, members):
         part = slice(i, i + members)
         m = len(q[part])
@@ -127,13 +129,13 @@ def _gradients(q: Tensor, grad: Tensor, k: Tensor, v: Tensor, scale: float) -> t
     [B, K, D]: the last L keys are the queries' own tokens, causal; those before them are seen by all.
 
     Plain matrix products with whole rows of scores, recomputed: torch's flash backward on CPU takes several
-    times as long (docs/experiments.md). They go in blocks of queries, so that memory stays bounded and keys
+    times as long (docs/experiments.md). They go in blocks of queries, so that scores stay bounded and keys
     after a block are left out.
     """
     b, repeat, length, d = q.shape
     size = k.shape[1]
     gq = q.new_empty(q.shape)
-    gk, gv = (torch.zeros(b, size, d) for _ in range(2))
+    gk, gv = (k.new_zeros(b, size, d, dtype=torch.float32) for _ in range(2))
     block = min(length, BLOCK, max(16, CHUNK_SCORES // (b * repeat * size)))
     later = torch.ones(block, block, dtype=torch.bool).triu_(1)
     for start in range(0, length, block):

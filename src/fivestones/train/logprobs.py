@@ -8,6 +8,7 @@ each tile (docs/experiments.md has the measured sizes). Shapes: N rows, V vocabu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -36,7 +37,6 @@ class _Tiles:
         self.head, self.temperature = head, temperature
         self.product = torch.empty(shape, dtype=head.dtype, device=head.device)
         self.logits = torch.empty(shape, dtype=torch.float32, device=head.device)
-        self.mass = torch.empty_like(self.logits)
 
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
         """(first entry of the tile, its rows of `head` [T, E])."""
@@ -53,9 +53,13 @@ class _Tiles:
         out = self._cut(self.logits, n, width).copy_(product)
         return out if self.temperature == 1 else out.div_(self.temperature)
 
+    @cached_property
+    def _mass(self) -> Tensor:
+        return torch.empty_like(self.logits)
+
     def exp(self, values: Tensor) -> Tensor:
         """values [n, T], valid until the next call."""
-        return torch.exp(values, out=self._cut(self.mass, *values.shape))
+        return torch.exp(values, out=self._cut(self._mass, *values.shape))
 
     def small(self, values: Tensor) -> Tensor:
         """values [n, T] in the compute dtype, valid until the next call."""

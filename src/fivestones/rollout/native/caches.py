@@ -7,7 +7,7 @@ key-value heads, Q query heads of each, S slots, D head size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -82,6 +82,8 @@ class _Step:
         self.prefix_len, self.members, self.shape = prefix_len, members, shape
         self.rows = torch.arange(shape[0] * members, device=device)
         self.row_at = torch.zeros_like(self.rows)
+        self.runs = 0
+        self.recorded: Callable[[Tensor, Tensor], Tensor] | None = None  # of ids and position_ids
         self._masks: dict[int | None, tuple[Tensor | None, Tensor, Tensor]] = {}
 
     def begin(self, prompt_len: Tensor, at: Tensor) -> None:
@@ -178,14 +180,14 @@ class LaneCaches:
         """Before the forward of one token a row; returns position_ids [R, 1]."""
         width = min(self._bucketed(int(self.prompt_len.max())), self.prompt_slots)
         length = min(self._bucketed(int(self.at.max()) + 1), self.completion_slots)
-        self.shape = (self.lanes, width, length)
+        shape = (self.lanes, width, length)
         device = next(iter(self.own.values()))[0].device
-        if self.shape not in self._steps:
+        if shape not in self._steps:
             if self.bucket == 1:
                 self._steps.clear()  # the next step has another shape
-            self._steps[self.shape] = _Step(self.members, self.prefix_len, self.shape, device)
-        self._step = self._steps[self.shape]
-        self._step.begin(self.prompt_len, self.at)
+            self._steps[shape] = _Step(self.members, self.prefix_len, shape, device)
+        self.step = self._steps[shape]
+        self.step.begin(self.prompt_len, self.at)
         return (self.prefix_len + self.prompt_len + self.at).repeat_interleave(self.members)[:, None]
 
     def end_step(self) -> None:
@@ -197,11 +199,11 @@ class LaneCaches:
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         """q [R, H * Q, 1, D], k and v [R, H, 1, D] -> [R, H * Q, 1, D]."""
         ko, vo = self.own[layer]
-        _, width, length = self.shape
-        ko[self._step.rows, :, self._step.row_at] = k[:, :, 0]
-        vo[self._step.rows, :, self._step.row_at] = v[:, :, 0]
+        _, width, length = self.step.shape
+        ko[self.step.rows, :, self.step.row_at] = k[:, :, 0]
+        vo[self.step.rows, :, self.step.row_at] = v[:, :, 0]
         kp, vp = (x[:, :, :width] for x in self.prompt[layer])
-        masks = self._step.masks(window)
+        masks = self.step.masks(window)
         parts = [
             _Part(1, kp, vp, masks[1]),
             _Part(2, ko[:, :, :length], vo[:, :, :length], masks[2]),

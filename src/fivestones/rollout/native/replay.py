@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,11 +16,11 @@ log = logging.getLogger(__name__)
 Forward = Callable[[Tensor, Tensor, LaneCaches], Tensor]
 """(ids [R, 1], position_ids [R, 1], caches) -> hidden states [R, 1, E]."""
 Record = Callable[[Forward, Tensor, Tensor, LaneCaches], Callable[[Tensor, Tensor], Tensor]]
-BUCKET = 64  # slots by which a step's shape grows: one graph for that many tokens
+BUCKET = 64  # slots by which prompts and completions are read: a step's shape, and its graph, stay that long
 
 
 class Replay:
-    """For the caches of one `generate`; on other devices the forward itself.
+    """On devices other than CUDA the forward itself.
 
     The first step of a shape runs as it is, which also prepares what may not happen while recording; the
     second is recorded, and replayed from then on. A model that cannot be recorded goes on unrecorded.
@@ -28,39 +29,42 @@ class Replay:
     def __init__(self, forward: Forward, record: Record | None) -> None:
         """record: None leaves every step as it is."""
         self.forward, self.record = forward, record
-        self._seen: set[Any] = set()
-        self._steps: dict[Any, Callable[[Tensor, Tensor], Tensor]] = {}
 
     @classmethod
     def on(cls, device: torch.device, forward: Forward) -> Replay:
-        return cls(forward, _Recorded if device.type == "cuda" else None)
+        if device.type != "cuda":
+            return cls(forward, None)
+        # one pool: a step's result is used up before the next one is replayed
+        return cls(forward, partial(_Recorded, torch.cuda.graph_pool_handle()))
 
     def __call__(self, ids: Tensor, positions: Tensor, caches: LaneCaches) -> Tensor:
-        shape = caches.shape
-        if self.record and shape in self._seen and shape not in self._steps:
+        step = caches.step
+        step.runs += 1
+        if self.record and step.runs == 2:
             try:
-                self._steps[shape] = self.record(self.forward, ids, positions, caches)
+                step.recorded = self.record(self.forward, ids, positions, caches)
+            except torch.OutOfMemoryError:
+                raise
             except RuntimeError as error:
                 self.record = None
                 log.warning("decode steps are not recorded (%s): slower", str(error).splitlines()[0])
-        self._seen.add(shape)
-        if shape in self._steps:
-            return self._steps[shape](ids, positions)
+        if step.recorded:
+            return step.recorded(ids, positions)
         return self.forward(ids, positions, caches)
-
-    def forget(self) -> None:
-        """After the caches have moved: what was recorded reads the old ones."""
-        self._seen.clear()
-        self._steps.clear()
 
 
 class _Recorded:
-    def __init__(self, forward: Forward, ids: Tensor, positions: Tensor, caches: LaneCaches) -> None:
+    def __init__(
+        self, pool: Any, forward: Forward, ids: Tensor, positions: Tensor, caches: LaneCaches
+    ) -> None:
         self.ids, self.positions = ids.cuda(), positions.cuda()
         self.graph = torch.cuda.CUDAGraph()
-        torch.cuda.synchronize()
-        with torch.cuda.graph(self.graph):
-            self.hidden = forward(self.ids, self.positions, caches)
+        stream = torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(self.graph, pool=pool):
+                self.hidden = forward(self.ids, self.positions, caches)
+        finally:
+            torch.cuda.set_stream(stream)  # a recording that fails leaves its own
 
     def __call__(self, ids: Tensor, positions: Tensor) -> Tensor:
         """The result is overwritten by the next step."""

@@ -63,6 +63,7 @@ class NativeSampler:
         self.ends = frozenset(ends)
         self.version = 0
         self.bucket = BUCKET if model.device.type == "cuda" else 1
+        self.replay = Replay.on(model.device, self._forward)
         self._grammars: dict[str, Grammar] = {}
         self._grammar: Grammar | None = None  # of the call under way
 
@@ -136,7 +137,6 @@ class NativeSampler:
         prefix = self._prefix(prefix_ids or groups[0].prompt[:1], len(prefix_ids))
         slots = max(len(g.prompt) for g in groups) - len(prefix_ids)
         caches = LaneCaches(lanes, width, prefix, slots, generation.max_tokens, self.bucket)
-        replay = Replay.on(self.model.device, self._forward)
         waiting = list(reversed(groups))
         running: list[_Group | None] = [None] * lanes
         while True:
@@ -153,9 +153,8 @@ class NativeSampler:
                 return
             if not waiting and len(busy) * 4 <= caches.lanes * 3:
                 caches.keep(busy)
-                replay.forget()
                 running = [running[i] for i in busy]
-            self._decode(running, caches, replay, generation)
+            self._decode(running, caches, generation)
             _retire(running, end)
 
     def _forward(self, ids: Tensor, positions: Tensor, layout: Any) -> Tensor:
@@ -205,9 +204,7 @@ class NativeSampler:
                 members = fresh[lane].members
                 self._sample(row.expand(len(members), -1), list(members), generation)
 
-    def _decode(
-        self, running: list[_Group | None], caches: LaneCaches, replay: Replay, generation: Generation
-    ) -> None:
+    def _decode(self, running: list[_Group | None], caches: LaneCaches, generation: Generation) -> None:
         """One token for every open member."""
         ids = torch.zeros(caches.lanes, caches.members, dtype=torch.long)
         rows, members = [], []
@@ -218,7 +215,7 @@ class NativeSampler:
                     rows.append(lane * caches.members + j)
                     members.append(member)
         positions = caches.begin_step()
-        hidden = replay(ids.view(-1, 1), positions, caches)[:, 0]
+        hidden = self.replay(ids.view(-1, 1), positions, caches)[:, 0]
         # a free lane idles at slot 0 until it is refilled
         caches.end_step()
         for lane, group in enumerate(running):
