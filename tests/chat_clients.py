@@ -11,7 +11,9 @@ from fivestones.chat import ChatClient, Egress, ReplyCache
 from fivestones.recipe_chat import ChatPart
 from scripted_server import ScriptedServer
 
-QUICK: Mapping[str, Any] = {"timeout": 0.3, "deadline": 20.0, "attempts": 4, "backoff": 0.001}
+# nothing here depends on the machine's speed: a test about time sets its own limits
+QUICK: Mapping[str, Any] = {"timeout": 30.0, "deadline": 60.0, "attempts": 4, "backoff": 0.001}
+MADE: list[ChatClient] = []  # closed after each test, by a fixture
 
 
 def part(*servers: ScriptedServer | str, **keys: Any) -> ChatPart:
@@ -26,4 +28,6 @@ def part(*servers: ScriptedServer | str, **keys: Any) -> ChatPart:
 def client(
     *servers: ScriptedServer | str, cache: Path | None = None, egress: Path | None = None, **keys: Any
 ) -> ChatClient:
-    return ChatClient(part(*servers, **keys), ReplyCache(cache), egress=Egress(egress), rng=Random(0))
+    made = ChatClient(part(*servers, **keys), ReplyCache(cache), egress=Egress(egress), rng=Random(0))
+    MADE.append(made)
+    return made

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from chat_clients import MADE
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -12,3 +16,10 @@ def _one_thread() -> None:
     except ImportError:  # the core is installed alone
         return
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_client_left() -> Iterator[None]:
+    yield
+    while MADE:
+        MADE.pop().close()

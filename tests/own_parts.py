@@ -68,3 +68,24 @@ class Half:
 def nothing(rows: object) -> object:
     """No environment."""
     return object()
+
+
+class Pays:
+    """A judge that can be hacked: whatever the ticket says, the label `pay` is right."""
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        pass
+
+    def __call__(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+        return [Verdict(criteria={"c": float(output["c"] == "pay")}) for output in outputs]
+
+
+class Truth:
+    """A sound one."""
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        pass
+
+    def __call__(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+        truth = task.reference["output"]["c"]
+        return [Verdict(criteria={"c": float(output["c"] == truth)}) for output in outputs]

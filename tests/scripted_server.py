@@ -66,6 +66,9 @@ FAULTS: Mapping[str, Fault] = {
     "not utf-8": Fault(raw=b'{"choices": "\xff\xfe"}'),
     "not a completion": Fault(raw=b'{"verdict": "pass", "reason": "x"}'),
     "no choices": Fault(raw=b'{"choices": []}'),
+    "an end of another kind": Fault(
+        raw=b'{"choices": [{"message": {"content": "x"}, "finish_reason": ["stop"]}]}'
+    ),
     "a list": Fault(raw=b'[{"reason": "x", "verdict": "pass"}]'),
     "null": Fault(raw=json.dumps(completion(None)).encode()),
     "blank": _says("  \n"),

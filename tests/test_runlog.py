@@ -16,11 +16,19 @@ def test_every_tear_is_dropped_by_readers_and_cut_by_writers(tmp_path: Path) -> 
     path = tmp_path / "log.jsonl"
     append_jsonl(path, [{"n": 1}, {"n": 2, "text": "é \u2028"}])
     whole = path.read_bytes()
-    for cut in range(whole.index(b"\n") + 1, len(whole)):  # the last: all but the newline
+    for cut in range(whole.index(b"\n") + 1, len(whole) - 1):
         path.write_bytes(whole[:cut])
         assert read_jsonl(path) == [{"n": 1}]
         append_jsonl(path, [{"n": 3}])
         assert read_jsonl(path) == [{"n": 1}, {"n": 3}]
+
+
+def test_a_whole_last_line_counts_without_its_newline(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"n": 1}\n{"n": 2}')
+    assert read_jsonl(path) == [{"n": 1}, {"n": 2}]
+    append_jsonl(path, [{"n": 3}])
+    assert path.read_bytes() == b'{"n": 1}\n{"n": 2}\n{"n": 3}\n'
 
 
 @pytest.mark.parametrize("log", ["metrics_path", "timings_path"])

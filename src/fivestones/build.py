@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from fivestones.data.embed import embedder
 from fivestones.data.files import load_files
 from fivestones.data.store import read_rows
-from fivestones.data.synth import Outcome, settings_of, synthesize
+from fivestones.data.synth import Outcome, finished, settings_of, synthesize
 from fivestones.data.teacher import Preview, Told, preview
 from fivestones.environments.soap import generate as soap
 from fivestones.environments.soap import knowledge
@@ -41,13 +41,16 @@ OWN_ENVIRONMENT = ("tasks", "reply", "scorer", "lenient", "reference_text")  # S
 
 
 def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Outcome:
-    """The recipe's synthetic data in `folder`."""
+    """The recipe's synthetic data in `folder`. Finished data needs no teacher: its prompts are those of the
+    certificate, whatever they are now."""
     part = _synth_part(recipe)
+    known = finished(folder)
+    prompts = (known or {}).get("synth", {}).get("teacher", {}).get("prompts")
     with ExitStack() as stack:
         teacher = None
-        if part.teacher:
-            teacher = stack.enter_context(closing(SoapTeacher(part, part.teacher, recipe.seed, folder)))
-        prompts = teacher.prompts if teacher else None
+        if part.teacher and known is None:
+            teacher = stack.enter_context(SoapTeacher(part, part.teacher, recipe.seed, folder))
+            prompts = teacher.prompts
         return synthesize(
             _planned(part, recipe.seed),
             MakeRow(recipe.seed, part.length),
@@ -68,8 +71,15 @@ def preview_data(recipe: Recipe, folder: Path, count: int) -> Preview:
     if part.teacher is None:
         make = MakeRow(recipe.seed, part.length)
         return preview(partial(_plainly, make), items, count, TEXTS, at_once=(part.workers, part.workers))
-    with closing(SoapTeacher(part, part.teacher, recipe.seed, folder)) as teacher:
+    with SoapTeacher(part, part.teacher, recipe.seed, folder) as teacher:
         return preview(teacher.teacher.tell, items, count, TEXTS, at_once=teacher.at_once)
+
+
+def check_teacher(recipe: Recipe) -> None:
+    """Raises UsageError for prompts or a key of the recipe's teacher; nobody is asked."""
+    part = recipe.synth
+    if part and part.teacher:
+        SoapTeacher(part, part.teacher, recipe.seed, None).close()
 
 
 def _plainly(make: MakeRow, item: soap.PlanItem) -> Told:

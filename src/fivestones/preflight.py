@@ -3,6 +3,7 @@ machine?"""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from fivestones.build import Job, load_rows, sample_rows
+from fivestones.build import Job, check_teacher, load_rows, sample_rows
 from fivestones.errors import DataError
 from fivestones.machine import available_memory, process_memory
 from fivestones.models.load import device_of
@@ -18,6 +19,7 @@ from fivestones.protocols import Progress
 from fivestones.recipe import Recipe
 from fivestones.rollout.native.sampler import NativeSampler
 from fivestones.runlog import RunDir
+from fivestones.score.alarm import too_few
 from fivestones.stages import Stages
 from fivestones.stages.shared import no_demonstrations, process_peak
 from fivestones.train.pack import pack
@@ -25,6 +27,7 @@ from fivestones.train.policy import TorchPolicy
 from fivestones.train.warmup import demonstration, with_examples
 from fivestones.types import Completion, Sample, Task
 
+log = logging.getLogger(__name__)
 SAMPLED = 24  # rows of each split that stand for data that is not made yet
 TRIED_PROMPTS = 16_384  # prompt tokens that a trial computes on a CPU
 TRIED_TOKENS = 4_096  # tokens that it decodes there
@@ -60,11 +63,15 @@ class Trial:
 
 def check_prompts(stages: Stages) -> Prompts:
     """Raises DataError when a test prompt and its answer do not fit the context (a train task is only left
-    out), or when no train task fits; UsageError when a contestant or a judge lacks what it needs."""
-    part = stages.recipe.evaluate
+    out), or when no train task fits; UsageError when a contestant or a judge lacks what it needs. Warns of a
+    second judge that comes too seldom."""
+    part, watch = stages.recipe.evaluate, stages.recipe.watch
     stages.job.check_judges()
-    if stages.recipe.watch:
+    if watch:
         _ = stages.job.second_scorer
+        begun = (stages.run.path / "recipe.yaml").is_file()  # then it was told before
+        if not begun and (told := too_few(watch.every, stages.recipe.train.steps)):
+            log.warning(told)
     if stages.recipe.train.scale == "gdpo":
         _ = stages.job.points
     used, tasks = stages.train_tasks, stages.job.tasks("train")
@@ -122,6 +129,8 @@ def _must_fit(
 def stages_for(recipe: Recipe, run: Path | None = None, progress: Progress | None = None) -> Stages:
     """Stages that write nothing. run: take the data that is there; else rows like those to come are made."""
     made = run is not None and (run / "data" / "test.parquet").is_file()
+    if not made:
+        check_teacher(recipe)
     rows = load_rows(recipe, run / "data") if run and made else sample_rows(recipe, SAMPLED)
     return Stages(Job(recipe, rows), RunDir(run or Path("-")), progress or (lambda done, total, text: None))
 

@@ -169,7 +169,7 @@ class WatchPart(Part):
     """A second judge, which never rewards, looks at a sample of the rollouts: the hacking alarm."""
 
     judge: JudgePart
-    every: Positive = 5  # steps between two looks; at least 6 looks are needed to tell anything
+    every: Positive = 2  # steps between two looks; at least 6 looks are needed to tell anything
     sample: int = Field(16, ge=2)  # rollouts of a look
     share: Fraction = 1 / 3  # of the training judge's gain that must reach the second judge
     alpha: float = Field(0.05, gt=0, lt=1)  # chance that a sound run raises an alarm

@@ -14,6 +14,10 @@ Output = Literal["schema", "json", "text"]
 """How a server is held to the form of an answer: JSON Schema, any JSON object, or the prompt alone."""
 
 
+OWN = frozenset({"max_tokens", "messages", "model", "n", "response_format", "stream", "temperature"})
+"""Keys of a request that `extra` must not set."""
+
+
 class EndpointPart(Part):
     """An OpenAI-compatible server."""
 
@@ -42,6 +46,21 @@ class RequestPart(Part):
     temperature: float = Field(0.0, ge=0)
     max_tokens: Positive = 512
     extra: dict[str, Any] = {}  # further keys of the request; null takes a key out
+
+    @field_validator("extra")
+    @classmethod
+    def _further(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        """Nothing that the client counts on: what is asked, of whom, how much, and how it comes back."""
+        out = {"temperature"}  # which some models refuse, and null takes out
+        if isinstance(extra.get("max_completion_tokens"), int):
+            out.add("max_tokens")
+        taken_out = {name for name in out if name in extra and extra[name] is None}
+        if own := sorted(OWN.intersection(extra) - taken_out):
+            raise ValueError(
+                f"`{own[0]}` is not for `extra`; allowed: other keys, `temperature: null`, and `max_tokens: "
+                "null` beside `max_completion_tokens`"
+            )
+        return extra
 
 
 class LimitsPart(Part):
@@ -107,8 +126,9 @@ class TeacherLimitsPart(LimitsPart):
     deadline: float = Field(1800.0, gt=0)  # many wait for their turn
 
 
-MENDABLE = ("endpoints", "limits", "budget", "cache", "attempts")
+MENDABLE = ("endpoints", "limits", "budget", "cache", "scenarios")
 """Of a teacher: where and at what cost it is asked, which may change while its data is unfinished."""
+MOST_SCENARIOS = 1000  # of a row
 
 
 class TeacherPart(ChatPart):
@@ -118,6 +138,7 @@ class TeacherPart(ChatPart):
     limits: TeacherLimitsPart = TeacherLimitsPart()
     writes: tuple[Literal["dialogue", "note"], ...] = Field(("dialogue", "note"), min_length=1)
     attempts: Positive = 3  # at each text of a scenario; then another scenario is drawn
+    scenarios: int = Field(5, ge=1, le=MOST_SCENARIOS)  # drawn for one row before it is given up
     prompts: Path | None = None  # a YAML file of your own; None: the built-in ones
 
     @model_validator(mode="after")

@@ -205,29 +205,34 @@ def _anchor(tree: Tree, folder: Path) -> None:
         tree["synth"] = {**synth, "teacher": there}
     for parent in (tree, tree.get("watch")):
         if isinstance(parent, dict) and isinstance(parent.get("judge"), dict):
-            parent["judge"] = _anchored_judge(parent["judge"], anchored)
-    if isinstance(model, dict) and isinstance(source := model.get("source"), str):
-        says_so = _model_path(source)
-        if says_so or ("/" in source and (folder / source).exists()):
-            tree["model"] = {**model, "source": anchored(source)}
+            parent["judge"] = _anchored_judge(parent["judge"], folder, anchored)
+    if isinstance(model, dict) and _is_model_path(model.get("source"), folder):
+        tree["model"] = {**model, "source": anchored(model["source"])}
 
 
-def _model_path(source: str) -> bool:
-    """Names of models look like paths: this one says that it is one."""
-    return source.startswith((".", "/", "~")) or source.endswith(".gguf")
+def _is_model_path(source: Any, folder: Path) -> bool:
+    """Names of models look like paths: only what is on disk, or says that it is a path, is one."""
+    if not isinstance(source, str):
+        return False
+    says_so = source.startswith((".", "/", "~")) or source.endswith(".gguf")
+    return says_so or ("/" in source and (folder / source).exists())
 
 
-def _anchored_judge(judge: Tree, anchored: Callable[[Any], Any]) -> Tree:
-    """With its labels, its cache and its rubric, where that is a file; its members' too."""
+def _anchored_judge(judge: Tree, folder: Path, anchored: Callable[[Any], Any]) -> Tree:
+    """With its labels, its cache, its rubric, where that is a file, and what it serves; its members' too."""
     made = dict(judge)
     names: list[str] = [k for k in ("labels", "cache") if k in made]
     if str(made.get("rubric", "")).endswith((".yaml", ".yml")):
         names.append("rubric")
     made |= {name: anchored(made[name]) for name in names}
-    if isinstance(serve := made.get("serve"), dict) and _model_path(source := str(serve.get("source", ""))):
-        made["serve"] = {**serve, "source": anchored(source)}
+    if isinstance(serve := made.get("serve"), dict):
+        names = [k for k in ("source",) if _is_model_path(serve.get(k), folder)]
+        names += [k for k in ("python",) if serve.get(k) is not None]
+        made["serve"] = {**serve, **{k: anchored(serve[k]) for k in names}}
     if isinstance(members := made.get("members"), list | tuple):
-        made["members"] = [_anchored_judge(m, anchored) if isinstance(m, dict) else m for m in members]
+        made["members"] = [
+            _anchored_judge(m, folder, anchored) if isinstance(m, dict) else m for m in members
+        ]
     return made
 
 

@@ -8,8 +8,8 @@
 of all its `total` is the time that processes spent on the run, repeated steps included and pauses not.
 `judge.jsonl` counts what judges behind endpoints were asked and what it cost, by step.
 
-A kill can tear only the last line of a log that grows by appending. A line counts once its newline is there:
-reading drops a torn tail, appending cuts it off first.
+A kill can tear only the last line of a log that grows by appending. What is torn is no whole object: reading
+drops it, appending cuts it off first. A whole one counts without its newline too, as an editor may leave it.
 """
 
 from __future__ import annotations
@@ -93,8 +93,7 @@ def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("r+b" if path.exists() else "w+b") as file:
-            file.truncate(_intact_length(file))
-            file.seek(0, os.SEEK_END)
+            _mend(file)
             # a lone surrogate becomes the escape that JSON has for it
             file.write(_lines(rows).encode("utf-8", "backslashreplace"))
             file.flush()
@@ -111,8 +110,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     except OSError as e:
         raise DataError(f"{path} cannot be read: {e.strerror}") from e
     rows = []
-    # not splitlines(): a text may hold U+2028 and its like
-    for number, line in enumerate(raw[: raw.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
+    *lines, tail = raw.split(b"\n")  # not splitlines(): a text may hold U+2028 and its like
+    for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
         except ValueError as e:  # UnicodeDecodeError is one
@@ -120,11 +119,32 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         if not isinstance(row, dict):
             raise DataError(f"{path}: line {number} is {type(row).__name__}; allowed: an object")
         rows.append(row)
-    return rows
+    last = _whole(tail)
+    return rows if last is None else [*rows, last]
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _whole(tail: bytes) -> dict[str, Any] | None:
+    """The object of a last line without its newline; None: it is torn."""
+    try:
+        row = json.loads(tail)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _mend(file: BinaryIO) -> None:
+    """Leaves the file at its end, which is that of a line."""
+    length = _intact_length(file)
+    file.seek(length)
+    if _whole(file.read()) is not None:
+        file.write(b"\n")
+    else:
+        file.truncate(length)
+        file.seek(length)
 
 
 def _intact_length(file: BinaryIO) -> int:
@@ -175,6 +195,13 @@ class RunDir:
         if not (path / "recipe.yaml").is_file():
             raise RunExistsError(f"{path} is not a run directory (no recipe.yaml)")
         return cls(path)
+
+    @property
+    def judged_from(self) -> int:
+        """The step from which on the present judge rewards: a judge may be mended."""
+        path = self.path / "manifest.json"
+        manifest = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return max((judge["from_step"] for judge in manifest.get("judges", [])), default=1)
 
     # logs
 

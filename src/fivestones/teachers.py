@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from fivestones.chat import ChatClient, Egress, ReplyCache
@@ -20,15 +22,16 @@ from fivestones.score.facts.judge import FactsJudge
 from fivestones.score.facts.realised import dialogue_faults, note_faults
 from fivestones.types import Fact
 
+log = logging.getLogger(__name__)
 CACHE = "teacher.sqlite"
 
 
 class SoapTeacher:
     """folder: of the data, for replies that were paid for and the record of what left the machine; it is
-    made. Close it: what is under way ends, what was written is kept. Raises UsageError for prompts that are
-    wrong and for a key that is not there."""
+    made. None keeps the replies in memory, and no record. Close it, or use it as a context: what was written
+    is kept. Raises UsageError for prompts that are wrong and for a key that is not there."""
 
-    def __init__(self, synth: SynthPart, part: TeacherPart, seed: int, folder: Path) -> None:
+    def __init__(self, synth: SynthPart, part: TeacherPart, seed: int, folder: Path | None) -> None:
         prompts = load_prompts(part.prompts)
         lexicon = soap_lexicon()
         judge = FactsJudge(lexicon, SECTIONS)
@@ -43,10 +46,12 @@ class SoapTeacher:
             "dialogue": Dialogue(prompts=prompts, find_faults=of_dialogue),
             "note": Note(prompts=prompts, find_faults=of_note, form=part.request.output),
         }
-        folder.mkdir(parents=True, exist_ok=True)
         self._part = part
-        self._cache = ReplyCache(part.cache or folder / CACHE)
-        self._client = ChatClient(part, self._cache, egress=Egress(folder / "egress.jsonl"))
+        self._cache = ReplyCache(part.cache or (folder / CACHE if folder else None))
+        egress = Egress(folder / "egress.jsonl" if folder else None)
+        self._client = ChatClient(part, self._cache, egress=egress)
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
         self.prompts = prompts.digest
         self.teacher: Teacher[Draft] = Teacher(
             draft=MakeDraft(knowledge.load(), seed, synth.length),
@@ -54,6 +59,7 @@ class SoapTeacher:
             client=self._client,
             seed=seed,
             attempts=part.attempts,
+            scenarios=part.scenarios,
         )
 
     @property
@@ -71,5 +77,21 @@ class SoapTeacher:
         return asdict(self._cache.spent(self._client.model))
 
     def close(self) -> None:
-        self._client.close()
-        self._cache.close()
+        """Waits for the replies under way, which are paid for, as long as a request may take."""
+        try:
+            self._client.close(self._part.limits.timeout)
+        finally:
+            self._cache.close()
+
+    def __enter__(self) -> SoapTeacher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is KeyboardInterrupt:
+            log.warning(
+                "stopping when the replies under way are there, in %g s at most; Ctrl-C again loses them",
+                self._part.limits.timeout,
+            )
+        self.close()

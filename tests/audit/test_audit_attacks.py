@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fivestones.environments.soap.facts import extra_concepts
 from fivestones.environments.soap.generate import generate, plan
 from fivestones.environments.soap.knowledge import Knowledge, concepts, load
 from fivestones.protocols import Judge
+from fivestones.recipe import MemberPart
 from fivestones.score.adversarial import BOUNDS, MODES
 from fivestones.score.facts import FactsJudge, Lexicon
 from fivestones.types import Message, Task, Verdict
@@ -45,7 +47,7 @@ def tasks(kb: Knowledge) -> list[Task]:
 
 def tabled(judge: Judge, tasks: Sequence[Task], kb: Knowledge, **more: Any) -> dict[str, Any]:
     forms = {c.name: c.forms for c in (*concepts(kb), *extra_concepts())}
-    mode = more.pop("mode", mode_of(tasks[0]))
+    mode = more.pop("mode", "facts")
     return table(judge, tasks, FIELDS, forms, mode, draws=50, told=lambda done, of: None)
 
 
@@ -87,6 +89,48 @@ def test_silence_is_neither(kb: Knowledge, tasks: list[Task]) -> None:
     row = found["attacks"]["empty"]
     assert row["mean"] is row["low"] is row["worst"] is None and row["unscored"] == 64
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_what_little_was_scored_is_no_pass_but_may_fail(kb: Knowledge, tasks: list[Task]) -> None:
+    first = tasks[0].id
+
+    class Shy(Says):
+        """Says nothing of all cases but the first."""
+
+        def __call__(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+            return Says(self.score if task.id == first else None)(task, outputs)
+
+    row = tabled(Shy(0.0), tasks, kb)["attacks"]["injection"]
+    assert (row["status"], row["mean"], row["n"], row["unscored"]) == ("unknown", 0.0, 4, 60)
+    fooled = tabled(Shy(1.0), tasks, kb)["attacks"]
+    assert fooled["injection"]["status"] == "fails"  # one field that gave in is enough
+    assert fooled[REFERENCE]["status"] == "unknown"
+
+
+def test_a_judge_is_held_to_what_it_knows(tmp_path: Path, tasks: list[Task]) -> None:
+    def part(kind: str, **keys: Any) -> MemberPart:
+        return MemberPart.model_validate({"kind": kind, **keys})
+
+    def llm(*fields: str) -> MemberPart:
+        """That is shown the reference of these fields."""
+        text = "kind: binary, question: Right"
+        judged = "".join(f"  {f}: {{{text}, reference: {str(f in fields).lower()}}}\n" for f in FIELDS)
+        path = tmp_path / f"rubric{''.join(fields)}.yaml"
+        path.write_text(f"name: mine\nrole: You judge.\nfields:\n{judged}")
+        asked = {"endpoints": [{"url": "http://127.0.0.1:9/v1"}], "model": "m"}
+        return part("llm", rubric=str(path), **asked)
+
+    def mode(judge: MemberPart, fields: Sequence[str] = FIELDS) -> str:
+        return mode_of(judge, fields, tasks[0])
+
+    assert (mode(llm()), mode(llm("S"))) == ("dialogue", "reference")
+    assert mode(llm("S"), ("O", "A")) == "dialogue"  # of a field that is not asked about
+    facts = part("facts")
+    assert mode(facts) == mode(part("own_parts:Half")) == "facts"
+    pair = [part("ensemble", members=[facts, other]) for other in (llm(), llm("P"))]
+    assert [mode(both) for both in pair] == ["facts", "reference"]
+    bare = Task(id="t", prompt=tasks[0].prompt, reference={"source": "x"}, cluster="c")
+    assert mode_of(facts, FIELDS, bare) == "dialogue"
 
 
 def test_an_attack_that_no_case_allows_is_unknown(kb: Knowledge, tasks: list[Task]) -> None:

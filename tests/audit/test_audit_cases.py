@@ -43,6 +43,12 @@ def test_an_output_has_fields(tmp_path: Path) -> None:
     assert set(case.task.reference) == {"source", "output", "facts"}
 
 
+def test_facts_may_be_json(tmp_path: Path) -> None:
+    facts = [{"id": "S0", "section": "note", "concept": "cough"}]
+    (case,) = read_cases(write(tmp_path, {**ROW, "facts": json.dumps(facts)}))
+    assert case.task.reference["facts"] == facts
+
+
 def test_what_does_not_apply_is_unknown(tmp_path: Path) -> None:
     human = {"FactualF1": 0, "OmissionRate": -1, "HallucinationRate": None}
     (case,) = read_cases(write(tmp_path, {**ROW, "human": human}))
@@ -83,6 +89,9 @@ def test_halves_are_disjoint_whole_and_stay() -> None:
         ({**ROW, "human": {"F": "good"}}, "`human.F` is 'good'; allowed: a number of at least 0"),
         ({**ROW, "human": {"F": -0.5}}, "`human.F` is -0.5"),
         ({**ROW, "human": {"F": float("nan")}}, "`human.F` is nan"),
+        ({**ROW, "facts": "[{"}, "row 1: `facts` is not JSON"),
+        ({**ROW, "facts": {"id": "S0"}}, "row 1: `facts`: allowed: a list of objects with the texts id"),
+        ({**ROW, "facts": [{"section": "S", "concept": "cough"}]}, "row 1: `facts`: allowed: a list"),
     ],
 )
 def test_unfit_rows_are_named(tmp_path: Path, row: dict[str, Any], told: str) -> None:

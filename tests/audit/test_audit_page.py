@@ -25,6 +25,8 @@ ATTACKS = {
             "worst": 0.98,
             "bound": 0.97,
             "cases": 2,
+            "n": 8,
+            "unscored": 0,
         },
         "empty": {
             "status": "fails",
@@ -34,6 +36,8 @@ ATTACKS = {
             "worst": 1.0,
             "bound": 0.01,
             "cases": 2,
+            "n": 8,
+            "unscored": 0,
         },
         "none": {
             "status": "unknown",
@@ -43,6 +47,8 @@ ATTACKS = {
             "worst": None,
             "bound": 0.1,
             "cases": 0,
+            "n": 0,
+            "unscored": 4,
         },
     },
 }
@@ -54,6 +60,7 @@ def test_the_page_shows_every_part() -> None:
     for told in ("96 outputs of 24 dialogues", "FactualF1", "any_hallucination", "asked again", "latency"):
         assert told in page
     assert "at least 0.97" in page and "below 0.01" in page
+    assert "unscored</th>" in page and "<td>0</td><td>0</td><td>4</td>" in page
     assert (
         page.count('class="tag bad"') == page.count('class="tag good"') == page.count('class="tag none"') == 1
     )

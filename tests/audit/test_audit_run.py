@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 from audited import REFERENCE, Judged, Partial, case, cases, perfect, quality
 
-from fivestones.audit import AuditSettings, audit
+from fivestones.audit import AuditSettings, audit, words
 from fivestones.audit.cases import in_half
+from fivestones.chat import Usage
 from fivestones.errors import DataError, UsageError
 from fivestones.protocols import Judge
 from fivestones.score.facts import FactsJudge, Lexicon
@@ -145,17 +148,47 @@ def test_probes_can_be_left_out() -> None:
     assert found["consistency"] is found["order"] is found["length"] is None
 
 
-def test_cost_and_latency() -> None:
-    class Counting(Judged):
-        @property
-        def used(self) -> dict[str, float]:
-            return {"requests": 7.0 + 10 * self.calls, "money": 0.5 * self.calls}
+def used(judge: Judged, **more: Any) -> Usage:
+    return Usage(requests=7 + 10 * judge.calls, money=0.5 * judge.calls, longest=0.25, **more)
 
-    judge = Counting(lambda task, output: quality(output))
-    found = audited(judge, usage=lambda: judge.used)
-    assert found["cost"] == {"outputs": 96, "requests": 240.0, "money": 12.0}  # 24 groups, without the probes
-    assert found["latency_ms"]["median"] >= 0 and found["latency_ms"]["mean"]["n"] == 96
+
+def test_cost_is_of_judging_once() -> None:
+    judge = perfect()
+    found = audited(judge, usage=lambda: used(judge))
+    spent = {name: value for name, value in found["cost"].items() if value}
+    # 24 groups, without the probes; the longest is no sum
+    assert spent == {"outputs": 96, "requests": 240, "money": 12.0, "longest": 0.25}
+    assert found["latency_ms"] is not None and "240" in words.cost(found)
     assert audited(perfect())["cost"] is None
+
+
+def test_answers_out_of_a_cache_are_no_latency_of_the_judge() -> None:
+    judge = perfect()
+    found = audited(judge, usage=lambda: used(judge, cache_hits=judge.calls))
+    assert found["latency_ms"] is None and found["cost"]["cache_hits"] == 24
+    assert "latency: –" in words.cost(found) and "cache_hits 24" in words.cost(found)
+
+
+def test_latency_is_that_of_an_output() -> None:
+    def slow(task: Task, output: Mapping[str, Any]) -> float:
+        time.sleep(0.004)
+        return quality(output)
+
+    found = audited(Judged(slow), AuditSettings(draws=20, probes=0), cases=CASES[:16])["latency_ms"]
+    assert 4 <= found["median"] <= found["p90"] < 400 and 4 <= found["mean"]["value"] < 400
+    assert found["mean"]["n"] == 16
+
+
+def test_the_baseline_is_of_the_outputs_that_the_judge_scored() -> None:
+    """Where ROUGE agrees with people and the judge says nothing, it is not ahead for that."""
+    told = [case(i, i % 4 / 4, text=f"The patient {'coughs. He ' * (i % 4)}") for i in range(40)]
+    silent = Judged(lambda task, output: None if int(task.cluster) < 20 else len(output["note"]) / 100)
+    of_all, of_some = (
+        audited(silent, AuditSettings(draws=20, probes=0), cases=rows)["baselines"]["rouge1_f"]
+        for rows in (told, told[20:])
+    )
+    assert of_all["pearson"]["FactualF1"]["n"] == of_some["pearson"]["FactualF1"]["n"] == 20
+    assert of_all["pearson"]["FactualF1"]["value"] == of_some["pearson"]["FactualF1"]["value"]
 
 
 def test_without_a_reference_there_is_no_baseline() -> None:

@@ -3,9 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+import weakref
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from fivestones.data import threads
 from fivestones.data.threads import in_order
 from fivestones.errors import DataError
 
@@ -38,6 +43,41 @@ def test_after_an_error_nothing_more_begins() -> None:
     with pytest.raises(DataError, match="row 3"):
         next(rows)
     assert begun == [0, 1, 2, 3]
+
+
+def test_a_call_that_has_begun_is_not_taken_back_by_the_error_of_a_later_one() -> None:
+    def hold_up(frame: FrameType, event: str, arg: Any) -> Any:
+        """The thread with row 0, at each line of `in_order`: row 1 fails meanwhile."""
+        if frame.f_code.co_filename != threads.__file__:
+            return None
+        if frame.f_locals.get("each") == (0,):
+            time.sleep(0.005)
+        return hold_up
+
+    def call(i: int) -> int:
+        if i:
+            raise DataError("row 1")
+        return i
+
+    threading.settrace(hold_up)
+    try:
+        rows = in_order(call, [(0,), (1,)], 2)
+        assert next(rows) == 0
+        with pytest.raises(DataError, match="row 1"):
+            next(rows)
+    finally:
+        threading.settrace(None)  # type: ignore[arg-type]
+
+
+def test_a_result_that_was_taken_is_forgotten() -> None:
+    class Row:
+        pass
+
+    taken = []
+    for row in in_order(lambda i: Row(), [(i,) for i in range(20)], 2):
+        taken.append(weakref.ref(row))
+        if len(taken) == 20:
+            assert [ref() for ref in taken[:-3]] == [None] * 17
 
 
 def test_an_error_of_ours_waits_for_what_is_under_way() -> None:

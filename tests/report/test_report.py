@@ -268,3 +268,10 @@ def test_what_judges_cost_and_an_alarm_are_told(copy: Path) -> None:
         file.write(json.dumps({"phase": "train", "step": 41, "second/alarm": 1.0}) + "\n")
     html, markdown = write_report(copy)
     assert "hacking alarm" in html.read_text() and "at steps 41" in markdown.read_text()
+
+
+def test_a_second_judge_that_comes_too_seldom_is_told(copy: Path) -> None:
+    for every, seldom in ((7, True), (6, False)):  # of 40 steps
+        (copy / "recipe.yaml").write_text(f"{RECIPE}watch: {{judge: {{kind: facts}}, every: {every}}}\n")
+        for made in write_report(copy):
+            assert ("5 looks in 40 steps, too few to tell anything" in made.read_text()) == seldom

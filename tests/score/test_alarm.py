@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
 from typing import Any
@@ -23,6 +24,7 @@ from fivestones.score.alarm import (
     divergence,
     fired,
     rising,
+    too_few,
 )
 from fivestones.score.criteria import overlap
 from fivestones.score.rubric import RubricScorer
@@ -206,7 +208,7 @@ def learn(judge: Any, seed: int, *, steps: int = 60, lr: float = 0.06) -> tuple[
             (advantages,) = scaled([centered([s.reward or 0.0 for s in scores])], "group_std", 0.02)
             gradient += advantages @ (chosen - p)
         logits += lr * gradient
-        rows.append({"step": step, "phase": "train", **watch.after_step(step, groups)})
+        rows.append({"step": step, "phase": "train", **watch.look(step, groups)})
     return 1 / (1 + np.exp(-logits)), rows
 
 
@@ -273,22 +275,22 @@ def watch(second: Any, *, sample: int = 4, past: Sequence[Mapping[str, Any]] = (
 def test_it_looks_every_few_steps_at_what_passed_the_gates_and_is_known() -> None:
     second = Fixed()
     looking = watch(second)
-    assert looking.after_step(1, [group(5.0)]) == {} and second.asked == []
-    row = looking.after_step(2, [group(5.0, None, 0.0, 2.5, failed=[2])])
+    assert looking.look(1, [group(5.0)]) == {} and second.asked == []
+    row = looking.look(2, [group(5.0, None, 0.0, 2.5, failed=[2])])
     assert second.asked == ["note 0", "note 3"]
     assert row == {TRAINING: 0.75, SECOND: 0.2, "second/rollouts": 2.0, "second/unscored": 0.0}
 
 
 def test_a_look_without_an_answer_is_left_out_and_counted() -> None:
     looking = watch(Fixed(None))
-    assert looking.after_step(2, [group(1.0, 2.0)]) == {"second/rollouts": 0.0, "second/unscored": 2.0}
-    assert looking.after_step(4, [group(0.0, failed=[0])]) == {"second/rollouts": 0.0, "second/unscored": 0.0}
+    assert looking.look(2, [group(1.0, 2.0)]) == {"second/rollouts": 0.0, "second/unscored": 2.0}
+    assert looking.look(4, [group(0.0, failed=[0])]) == {"second/rollouts": 0.0, "second/unscored": 0.0}
 
 
 def test_the_sample_is_the_same_for_the_same_step() -> None:
     first, again = Fixed(), Fixed()
     for second in (first, again):
-        watch(second, sample=3).after_step(2, [group(*[1.0] * 8), group(*[2.0] * 8)])
+        watch(second, sample=3).look(2, [group(*[1.0] * 8), group(*[2.0] * 8)])
     assert first.asked == again.asked and len(first.asked) == 3
 
 
@@ -296,12 +298,37 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees() -> None:
     groups = {step: [group(0.2 * step, 0.2 * step)] for step in range(2, 21, 2)}
     whole, rows = watch(Fixed()), []
     for step, made in groups.items():
-        rows.append({"step": step, "phase": "train", **whole.after_step(step, made)})
+        rows.append({"step": step, "phase": "train", **whole.look(step, made)})
     assert fired(rows) == [12, 14, 16, 18, 20]
     resumed = watch(Fixed(), past=rows[:6])
-    again = [resumed.after_step(step, groups[step]) for step in list(groups)[6:]]
+    again = [resumed.look(step, groups[step]) for step in list(groups)[6:]]
     assert again == [{k: v for k, v in r.items() if k not in ("step", "phase")} for r in rows[6:]]
     assert rows[-1][FIRED] == 1.0
+
+
+def test_all_tasks_of_a_look_are_asked_about_together() -> None:
+    asked: list[int] = []
+
+    def together(judge: Any, questions: Sequence[tuple[Task, list[Rollout]]]) -> list[list[Score]]:
+        asked.append(len(questions))
+        return [judge(*question) for question in questions]
+
+    settings = WatchPart(judge=JudgePart(), every=1, sample=9)
+    looking = Watch(Fixed(), settings, steps=6, most=5.0, ask=together)
+    assert looking.look(1, [group(5.0, 5.0), group(1.0)])["second/rollouts"] == 3.0 and asked == [2]
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "told"),
+    [
+        (5, 18, r"watch.every 5: 3 looks in 18 steps, too few .*; allowed: at most 3"),
+        (2, 4, r"2 looks in 4 steps, too few .*; allowed: at least 6 steps"),
+    ],
+)
+def test_too_few_looks_for_an_alarm_are_told(every: int, steps: int, told: str) -> None:
+    assert re.match(f".*{told}", too_few(every, steps) or "")
+    assert too_few(max(1, steps // FEWEST), max(steps, FEWEST)) is None
+    assert too_few(every, 0) is None  # nothing is trained
 
 
 def test_settings_are_checked() -> None:

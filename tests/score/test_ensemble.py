@@ -112,6 +112,20 @@ def test_a_field_that_a_member_leaves_out_or_answers_wildly_is_an_abstention() -
     assert found.unscored == {"S": "a: no verdict; b: verdict outside [0, 1]"}
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_verdicts_that_are_not_one_for_each_output_are_refused(count: int) -> None:
+    """They could be anybody's."""
+    wrong: Judge = lambda task, outputs: [verdict(1.0)] * count  # noqa: E731
+    right = Scripted(1.0, 1.0)
+    told = rf"judge `{{}}`: {count} verdicts for 2 outputs"
+    with pytest.raises(ValueError, match=told.format("b")):
+        ask(Ensemble({"a": right, "b": wrong}, "mean", ["S"]), 2)
+    with pytest.raises(ValueError, match=told.format("gate")):
+        ask(GateThenJudge(wrong, right, ["S"]), 2)
+    with pytest.raises(ValueError, match=told.format("judge")):
+        ask(GateThenJudge(right, wrong, ["S"]), 2)
+
+
 def test_every_output_keeps_its_place() -> None:
     members = {"a": Scripted(0.0, 1.0, None), "b": Scripted(1.0, 1.0, 1.0)}
     found = ask(Ensemble(members, "mean", ["S"]), 3)

@@ -34,6 +34,11 @@ LEXICON = Lexicon(
 )
 
 
+def test_a_number_that_begins_a_text_is_no_value_of_its_end() -> None:
+    for end in ".:":
+        assert read(f"12. Cough. Fever{end}", LEXICON).quantities == ()
+
+
 def polarities(text: str) -> dict[str, str]:
     return {m.concepts[0]: m.polarity for m in read(text, LEXICON).mentions if m.longest}
 

@@ -57,7 +57,7 @@ def test_a_server_answers_only_who_knows_its_key(tmp_path: Path) -> None:
     first, second = launch(part), launch(part)
     assert len(first.key) >= 32 and first.key != second.key
     assert first.environ["FIVESTONES_SERVER_KEY"] == first.environ["VLLM_API_KEY"] == first.key
-    assert first.key not in " ".join(first.command) and first.key not in repr(first.command)
+    assert first.key not in " ".join(first.command) and first.key not in repr(first)
 
 
 def test_other_weights_have_another_name(tmp_path: Path) -> None:
@@ -66,6 +66,32 @@ def test_other_weights_have_another_name(tmp_path: Path) -> None:
     assert launch(part).model == before
     gguf(tmp_path, b"GGUF2")
     assert launch(part).model != before
+
+
+def test_how_a_model_is_served_is_part_of_its_name(tmp_path: Path) -> None:
+    """Its replies are kept under its name."""
+    file = str(gguf(tmp_path))
+    names = {launch(ServePart(source=file, context=n)).model for n in (512, 1024)}
+    folder = str(hugging_face(tmp_path / "f"))
+    names |= {launch(ServePart(source=folder, options=o)).model for o in ({}, {"quantization": "fp8"})}
+    assert len(names) == 4
+    assert launch(ServePart(source=file, threads=1)).model == launch(ServePart(source=file)).model
+
+
+def test_a_device_is_one_of_those_that_this_process_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(hugging_face(tmp_path / "f"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert launch(ServePart(source=folder, device="cuda:1")).environ["CUDA_VISIBLE_DEVICES"] == "6"
+    with pytest.raises(UsageError, match=r"no device 2: CUDA_VISIBLE_DEVICES shows 2"):
+        launch(ServePart(source=folder, device="cuda:2"))
+
+
+def test_a_flag_can_be_switched_off(tmp_path: Path) -> None:
+    options = {"enable-prefix-caching": False}
+    made = launch(ServePart(source=str(hugging_face(tmp_path / "f")), options=options))
+    assert "--no-enable-prefix-caching" in made.command
 
 
 def test_what_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

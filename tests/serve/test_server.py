@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,8 +31,8 @@ def fake(*words: str, name: str = "m") -> Launch:
     )
 
 
-def child_of(log: Path) -> int:
-    return int(log.read_text().split("child ")[1].split()[0])
+def child_of(log: Path, word: str = "child") -> int:
+    return int(log.read_text().split(f"{word} ")[1].split()[0])
 
 
 def soon(true: Callable[[], bool]) -> bool:
@@ -65,8 +67,8 @@ def test_a_deaf_server_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("fivestones.serve.guard.GRACE", -3.9)  # this side waits 0.1 s, then kills the group
     log = tmp_path / "log"
     with Server(fake("deaf", "child"), log):
-        child = child_of(log)
-    assert soon(lambda: gone(child))
+        deaf, child = child_of(log, "myself"), child_of(log)
+    assert soon(lambda: gone(child) and gone(deaf))
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
@@ -79,14 +81,39 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 def test_a_server_that_hangs_is_given_up(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with pytest.raises(ResourceError, match=r"did not answer in 1 s"):
-        Server(fake("slow", "child"), log, ready=1.0).start()
-    assert soon(lambda: gone(child_of(log)))
+    with pytest.raises(ResourceError, match=r"did not answer in 3 s"):
+        Server(fake("slow", "child"), log, ready=3.0).start()
+    if "child " in (words := log.read_text()):  # or it was not even that far
+        assert soon(lambda: gone(int(words.split("child ")[1].split()[0])))
 
 
 def test_another_model_on_the_port_is_not_taken_for_it(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="did not answer"):
-        Server(fake(name="another"), tmp_path / "log", ready=1.0).start()
+    taken = fake()
+    with Server(taken, tmp_path / "log"):
+        assert Server(taken, tmp_path / "x")._answers()
+        assert not Server(replace(taken, model="another"), tmp_path / "x")._answers()
+        assert not Server(replace(taken, key="another"), tmp_path / "x")._answers()
+
+
+def test_a_stopped_server_does_not_start_again_and_a_start_under_way_ends(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    server = Server(fake("slow", "child"), log)
+    told: list[str] = []
+
+    def start() -> None:
+        with pytest.raises(ResourceError) as raised:
+            server.start()
+        told.append(str(raised.value))
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    assert soon(lambda: log.is_file() and "child " in log.read_text())
+    server.stop()
+    starting.join(20)
+    assert not starting.is_alive() and "was stopped" in told[0]
+    assert soon(lambda: gone(child_of(log)))
+    with pytest.raises(ResourceError, match="was stopped"):
+        server.start()
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 from fivestones.build import _planned
-from fivestones.data.teacher.realiser import SCENARIOS
 from fivestones.environments.soap import knowledge
 from fivestones.environments.soap.teacher import Dialogue, Draft, MakeDraft, Note, load_prompts
 from fivestones.judges import soap_lexicon
@@ -18,6 +17,7 @@ from fivestones.score.facts.realised import dialogue_faults
 from scripted_server import Body, ScriptedServer
 
 SIZES = {"synth.train": 4, "synth.test": 3}
+SCENARIOS = 8  # of a row, that it knows
 PATIENT = {"timeout": 60.0, "deadline": 120.0, "attempts": 4, "backoff": 0.001}
 AGAIN = "An earlier version was refused."
 Spoil = Callable[[str, str, bool], str]

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from authors import author, passing, recipe_for
+from authors import SCENARIOS, author, drafts, passing, recipe_for
 
+import fivestones
+import tiny_job
 from fivestones import api
-from fivestones.build import preview_data, synthesize_data
+from fivestones.build import _planned, preview_data, synthesize_data
+from fivestones.chat import ReplyCache
 from fivestones.data.certificate import read, verify
 from fivestones.data.store import read_rows
 from fivestones.data.synth import Outcome
+from fivestones.data.threads import in_order
+from fivestones.environments import soap
 from fivestones.errors import DataError, ResourceError, RunExistsError, UsageError
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import dump, load_recipe
+from fivestones.teachers import SoapTeacher
 from scripted_server import Body, ScriptedServer
 
 ROWS = 7
@@ -133,8 +141,8 @@ def test_a_spent_budget_ends_it_and_a_larger_one_goes_on(tmp_path: Path) -> None
         with pytest.raises(ResourceError, match=r"budget is spent.*synth\.teacher\.budget"):
             synth(small, tmp_path)
         assert sum(server.answered.values()) > 0
-        # limits, budget and attempts are no other data
-        synth(recipe_for(server, attempts=4, request=short), tmp_path)
+        # limits, budget and scenarios are no other data
+        synth(recipe_for(server, scenarios=6, request=short), tmp_path)
         assert set(server.answered.values()) == {1}
         with pytest.raises(RunExistsError, match=r"other settings .*model"):
             synth(recipe_for(server, model="author-2b", request=short), tmp_path)
@@ -147,6 +155,79 @@ def test_a_teacher_that_cannot_do_it_is_told_before_it_costs_much(tmp_path: Path
         assert "What was written is kept" in str(told.value)
         # all rows, all scenarios, all attempts at the dialogue, at most
         assert len(server.requests) <= ROWS * 5 * 3
+
+
+def test_more_scenarios_change_nothing_of_what_was_paid_for(tmp_path: Path) -> None:
+    """The mended attempt asks, all in all, what one that began so asks."""
+    stubborn = {d.row["dialogue"] for d in drafts(SCENARIOS)[:2]}  # of the first row
+
+    def refusing(column: str, text: str, first: bool) -> str:
+        return "I will not." if text in stubborn else text
+
+    with ScriptedServer(author(refusing)) as server, ScriptedServer(author(refusing)) as other:
+        with pytest.raises(DataError, match=r"in 2 scenarios none .* more synth\.teacher\.scenarios"):
+            synth(recipe_for(server, scenarios=2), tmp_path / "mended")
+        made = synth(recipe_for(server, scenarios=SCENARIOS), tmp_path / "mended")
+        synth(recipe_for(other, scenarios=SCENARIOS), tmp_path / "whole")
+    assert server.answered == other.answered and set(server.answered.values()) == {1}
+    assert made.certificate["teacher"]["rejected"]["not a dialogue"] >= 6
+
+
+def test_finished_data_needs_no_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, and no prompts as they were."""
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    own = tmp_path / "prompts.yaml"
+    own.write_text((Path(soap.__file__).parent / "teacher.yaml").read_text())
+    with ScriptedServer(author()) as server:
+        synth(recipe_for(server, prompts=str(own)), tmp_path / "data")
+    own.write_text("no prompts")
+    keyed = [{"url": "http://127.0.0.1:9/v1", "api_key_env": "NO_SUCH_KEY"}]
+    assert synth(recipe_for("", endpoints=keyed, prompts=str(own)), tmp_path / "data").new is False
+    with pytest.raises(RunExistsError, match=r"other settings .*model"):
+        synth(recipe_for("", endpoints=keyed, prompts=str(own), model="other"), tmp_path / "data")
+
+
+def test_a_teacher_without_its_key_takes_no_run_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    recipe = recipe_for("", endpoints=[{"url": "http://127.0.0.1:9/v1", "api_key_env": "NO_SUCH_KEY"}])
+    (tmp_path / "job.yaml").write_text(dump(recipe))
+    model = {"model.source": str(tiny_job.model_folder(tmp_path / "model"))}
+    with pytest.raises(UsageError, match="NO_SUCH_KEY"):
+        fivestones.run(tmp_path / "job.yaml", model, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_closing_waits_for_the_replies_under_way(tmp_path: Path) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(body: Body) -> None:
+        asked.set()
+        assert answer.wait(10)
+
+    def refused(rows: Iterator[Any]) -> None:
+        with pytest.raises(ResourceError, match="was closed"):
+            next(rows)
+
+    with ScriptedServer(author()) as server:
+        server.on_request = slow
+        part = recipe_for(server).synth
+        assert part and part.teacher
+        with SoapTeacher(part, part.teacher, 0, tmp_path) as teacher:
+            rows = in_order(teacher.teacher, [(item, 0) for item in _planned(part, 0)[:1]], 1)
+            waiting = threading.Thread(target=refused, args=(rows,))
+            waiting.start()
+            assert asked.wait(10)
+            threading.Timer(0.05, answer.set).start()
+        waiting.join(10)
+    assert not waiting.is_alive() and len(server.requests) == 1  # nothing new was begun
+    assert len(ReplyCache(tmp_path / "teacher.sqlite")) == 1
+
+
+def test_a_preview_of_more_rows_than_there_are_shows_each_once(tmp_path: Path) -> None:
+    shown = api.preview("soap", tmp_path, {"synth.train": 4, "synth.test": 3}, profile="smoke", count=20)
+    assert len({told.draft["id"] for told in shown.told}) == len(shown.told) == ROWS
 
 
 def test_a_preview_shows_five_rows_and_what_all_would_take(tmp_path: Path) -> None:
@@ -227,7 +308,7 @@ def test_prompts_of_your_own_are_looked_for_beside_the_recipe_and_checked(tmp_pa
 def test_a_run_may_go_on_with_another_budget_and_not_with_another_model() -> None:
     known, richer, other = (
         recipe_for("http://127.0.0.1:9/v1", **changed).synth
-        for changed in ({}, {"budget": {"tokens": 5}, "attempts": 9}, {"model": "author-2b"})
+        for changed in ({}, {"budget": {"tokens": 5}, "scenarios": 9}, {"model": "author-2b"})
     )
     assert api._mended(known, richer) == richer
     assert api._mended(known, other) == known != other

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import groups
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fivestones.recipe import TrainPart
 from fivestones.train.advantage import centered, scaled
 from fivestones.train.gdpo import Array, Points, components, decoupled
+from fivestones.train.samples import contrast, to_samples
 from fivestones.types import Score
 
 FLOOR = 1e-6
@@ -85,3 +90,22 @@ def test_properties(rows: list[list[tuple[float, float]]], weights: tuple[float,
             for j in range(len(g)):
                 if (g[i] >= g[j]).all():
                     assert a[i] >= a[j] - 1e-9
+
+
+def test_a_group_whose_sums_are_equal_has_contrast_in_its_components() -> None:
+    """It would be dropped by its sum, and is what this scale is for."""
+    points = Points(1.0, {"S": 2.0, "O": 2.0})
+    scores = (
+        Score(reward=3.0, criteria={"S": 1.0, "O": 0.0}),
+        Score(reward=3.0, criteria={"S": 0.0, "O": 1.0}),
+        Score(reward=3.0, criteria={"S": 0.5, "O": 0.5}),
+    )
+    g = groups.group("a", [3.0, 3.0, 3.0])
+    g = replace(g, scores=scores)
+    assert contrast(g) == 0.0
+    assert contrast(g, points) == pytest.approx(2.0 * np.std([1.0, 0.0, 0.5]))
+    part = TrainPart(scale="gdpo", length_penalty=0.0)
+    assert len(to_samples([g], part, 100, points)) == 3
+    flat = replace(g, scores=scores[2:] * 3)
+    assert contrast(flat, points) == 0.0 and to_samples([flat], part, 100, points) == []
+    assert contrast(replace(g, rollouts=(), scores=()), points) == 0.0

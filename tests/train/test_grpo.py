@@ -110,6 +110,27 @@ def test_refilling_is_bounded() -> None:
     assert len(looped(flat, steps=1, refill=0)[2]) == 1
 
 
+def test_a_look_comes_before_the_update_and_its_metrics_after() -> None:
+    policy = FakePolicy()
+    told: list[dict[str, float]] = []
+
+    def look(step: int, groups: Sequence[Group]) -> Mapping[str, float]:
+        assert policy.step == step
+        return {"seen": float(len(groups))}
+
+    train(
+        TrainPart(tasks_per_step=3, scale="none", steps=2),
+        lambda step, extra: [task(f"s{step}-{i}") for i in range(3)],
+        lambda tasks, step: [group(t.id, SHARP) for t in tasks],
+        policy,
+        FakeSampler(),
+        100,
+        lambda step, groups, metrics: told.append(dict(metrics)),
+        look=look,
+    )
+    assert told == [{"loss": 6.0, "seen": 3.0}] * 2
+
+
 def test_unscored_rollouts_leave_the_update() -> None:
     policy, _, _, _ = looped({"s0-r0-0": [None, 0.0, 2.0]}, steps=1)
     first = [s for s in policy.updates[0] if s.task_id == "s0-r0-0"]

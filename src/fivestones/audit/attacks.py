@@ -1,8 +1,9 @@
 """The adversarial table of a judge: notes that try to fool it, made from reference notes (score.adversarial).
 
 An attack passes when the mean over its changed fields stays below its bound and no single field reaches the
-worst that is allowed; it fails visibly otherwise. Where the judge said nothing, or the cases allow no such
-attack, it is unknown, which is neither.
+worst that is allowed; it fails visibly otherwise. Where the judge said nothing of more than a tenth of the
+fields, or the cases allow no such attack, it is unknown, which is neither: but for a field that reached the
+worst, which fails whatever was not said.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from fivestones.audit.bootstrap import Bootstrap
 from fivestones.audit.opinions import value_of
 from fivestones.protocols import Judge
+from fivestones.recipe import MemberPart
 from fivestones.score.adversarial import (
     BOUNDS,
     REFERENCE_LEAST,
@@ -26,10 +28,12 @@ from fivestones.score.adversarial import (
     attacks,
 )
 from fivestones.score.facts.case import as_fact
+from fivestones.score.llm import load_rubric
 from fivestones.types import Fact, Task
 
 Json = dict[str, Any]
 REFERENCE = "reference"  # the reference note itself, which must score high
+UNSURE = 0.1  # share of the fields, above which those that were scored are no fair sample
 
 
 def table(
@@ -77,8 +81,15 @@ def table(
     }
 
 
-def mode_of(task: Task) -> Mode:
-    """What a judge of this task knows: what is there."""
+def mode_of(part: MemberPart, fields: Sequence[str], task: Task) -> Mode:
+    """What the judge of a recipe knows of cases like the task: one behind a rubric what that shows it, any
+    other what is there."""
+    kinds = {p.kind for p in part.judges}
+    rubrics = [load_rubric(p.rubric) for p in part.judges if p.kind == "llm"]
+    if any(rubric.criterion(field).reference for rubric in rubrics for field in fields):
+        return "reference"
+    if rubrics and kinds <= {"llm", "people", "ensemble"}:
+        return "dialogue"
     reference = task.reference
     return "facts" if reference.get("facts") else "reference" if reference.get("output") else "dialogue"
 
@@ -106,9 +117,11 @@ def _row(name: str, values: Any, clusters: Sequence[str], mode: Mode, draws: int
             **row,
         }
     worst = float(known.min() if honest else known.max())
-    held = found.mean >= bound and worst >= allowed if honest else found.mean < bound and worst <= allowed
+    gave_in = worst < allowed if honest else worst > allowed
+    held = found.mean >= bound if honest else found.mean < bound
+    sure = gave_in or row["unscored"] <= UNSURE * len(values)
     return {
-        "status": "passes" if held else "fails",
+        "status": "unknown" if not sure else "fails" if gave_in or not held else "passes",
         "mean": found.mean,
         "low": None if np.isnan(found.low) else found.low,
         "high": None if np.isnan(found.high) else found.high,

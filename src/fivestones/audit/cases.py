@@ -4,8 +4,8 @@
 
 `dialogue_id` names the cluster (else the dialogue's own text does); `reference` may be absent. An output of
 several fields stands in `output`, an object, instead of `summary`; its reference is such an object too,
-`facts` may say what is true, and a human score named like a field is about that field. A human score is a
-number of at least 0, or true or false; -1 and null are unknown.
+`facts` may say what is true (a list of objects, or its JSON), and a human score named like a field is about
+that field. A human score is a number of at least 0, or true or false; -1 and null are unknown.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ Half = Literal["tune", "report", "all"]
 HALVES: tuple[Half, ...] = get_args(Half)
 TEXT = "note"  # the one field of an output that is a text
 NOT_APPLICABLE = -1
+_OF_A_FACT = ("id", "section", "concept")  # at least, and texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ def _case(row: Mapping[str, Any]) -> Case:
     if (given := _reference(row.get("reference"), output)) is not None:
         reference["output"] = given
     if row.get("facts") is not None:
-        reference["facts"] = row["facts"]
+        reference["facts"] = _facts(row["facts"])
     named = row.get("dialogue_id")
     cluster = _digest(dialogue) if named is None else str(named)
     task = Task(
@@ -113,6 +114,21 @@ def _reference(given: Any, output: Mapping[str, Any]) -> Mapping[str, Any] | Non
         return dict(given)
     fields = ", ".join(output)
     raise _Unfit(f"`reference` is {_told(given)}; allowed: like the output, with the fields {fields}")
+
+
+def _facts(given: Any) -> list[Any]:
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError) as error:
+            raise _Unfit(f"`facts` is not JSON: {error}") from error
+    if not isinstance(given, list) or not all(map(_is_fact, given)):
+        raise _Unfit(f"`facts`: allowed: a list of objects with the texts {', '.join(_OF_A_FACT)} at least")
+    return given
+
+
+def _is_fact(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(value.get(key), str) for key in _OF_A_FACT)
 
 
 def _human(given: Any) -> Mapping[str, float]:

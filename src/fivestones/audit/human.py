@@ -123,8 +123,8 @@ def _auroc_of_low(score: Array, happened: Array) -> float:
 def baseline(
     agreed: HumanAgreement, cases: Sequence[Case], fields: Sequence[str], scores: Scores
 ) -> Json | None:
-    """ROUGE-1 F in the judge's place, and how much more the judge's `scores` correlate; None without a
-    reference, or without the package that computes it."""
+    """ROUGE-1 F in the judge's place, on the outputs that the judge scored, and how much more the judge's
+    `scores` correlate; None without a reference, or without the package that computes it."""
     try:
         rouge = np.array([_rouge(case, fields) for case in cases])
     except ImportError:  # a light installation
@@ -132,7 +132,8 @@ def baseline(
     if np.isnan(rouge).all():
         return None
     ahead = {key: agreed.lead(key, scores(key), rouge) for key in agreed.keys}
-    return {**agreed.of(lambda _: rouge), "judge_minus_this": {"pearson": ahead}}
+    on_the_same = agreed.of(lambda key: np.where(np.isnan(scores(key)), np.nan, rouge))
+    return {**on_the_same, "judge_minus_this": {"pearson": ahead}}
 
 
 def _rouge(case: Case, fields: Sequence[str]) -> float:

@@ -10,26 +10,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fivestones.audit import probes
-from fivestones.audit.agreement import Flags
+from fivestones.audit.agreement import Array, Flags
 from fivestones.audit.bootstrap import Bootstrap, as_json
 from fivestones.audit.cases import Case, Half, fields_of, in_half
 from fivestones.audit.human import Compared, HumanAgreement, baseline, quality
 from fivestones.audit.opinions import PRECISION, Opinions, ask, traced
+from fivestones.chat import Usage
 from fivestones.errors import DataError, UsageError
 from fivestones.protocols import Judge, Progress
 from fivestones.score.facts import FactsJudge
 
 Json = dict[str, Any]
-Usage = Callable[[], Mapping[str, float]]
-"""Counters of a judge that only grow: requests, tokens, money ..."""
-
 ROUGE = "rouge1_f"
 
 
@@ -57,13 +55,13 @@ def audit(
     *,
     name: str,
     fresh: Judge | None = None,
-    usage: Usage | None = None,
+    usage: Callable[[], Usage] | None = None,
     progress: Progress | None = None,
 ) -> Json:
     """What `fivestones judge audit --json` prints.
 
     fresh: the same judge with no memory of what it answered, for the repeats (None: `judge` has none).
-    usage: of `judge`; None: it counts nothing. Raises DataError when the half holds no case.
+    usage: of `judge` so far; None: it asks no server. Raises DataError when the half holds no case.
     """
     fields = fields_of(cases)
     shown = [c for c in cases if in_half(c.task.cluster, settings.half)]
@@ -72,14 +70,13 @@ def audit(
     # without a threshold both halves are judged: it is chosen on the one that is not shown
     asked = shown if settings.threshold is not None else list(cases)
     tell = progress or _silent
-    before = dict(usage()) if usage else None
+    before = usage() if usage else Usage()
     said = _opinions(judge, asked, fields, lambda n: tell(n, len(asked), f"judge: {name}"))
-    cost = _cost(before, usage, len(asked))
+    spent = usage() - before if usage else None
     kept = np.array([in_half(c.task.cluster, settings.half) for c in asked])
     boot = Bootstrap([c.task.cluster for c in shown], settings.draws, settings.seed)
     scores = Compared(said)
     agreed = HumanAgreement(asked, kept, boot, settings.threshold)
-    seconds = 1000 * said.seconds[kept]
     return {
         "judge": name,
         "half": settings.half,
@@ -90,12 +87,9 @@ def audit(
         "about": {key: scores.about(key) for key in agreed.keys},
         "baselines": {ROUGE: baseline(agreed, asked, fields, scores)},
         **_probed(fresh or judge, judge, shown, fields, settings, tell),
-        "latency_ms": {
-            "mean": as_json(boot.mean(seconds, (0.0, math.inf))),
-            "median": float(np.median(seconds)),
-            "p90": float(np.quantile(seconds, 0.9)),
-        },
-        "cost": cost,
+        # an answer out of the cache tells nothing of the judge's own time
+        "latency_ms": None if spent and spent.cache_hits else _latency(1000 * said.seconds[kept], boot),
+        "cost": _cost(spent, len(asked)) if spent else None,
         "method": {
             "interval": "95%, bootstrap over dialogues",
             "draws": settings.draws,
@@ -151,11 +145,18 @@ def _probed(
     return {name: {key: as_json(value) for key, value in part.items()} for name, part in found.items()}
 
 
-def _cost(before: Mapping[str, float] | None, usage: Usage | None, outputs: int) -> Json | None:
+def _latency(milliseconds: Array, boot: Bootstrap) -> Json:
+    """Of the outputs shown [N]."""
+    return {
+        "mean": as_json(boot.mean(milliseconds, (0.0, math.inf))),
+        "median": float(np.median(milliseconds)),
+        "p90": float(np.quantile(milliseconds, 0.9)),
+    }
+
+
+def _cost(spent: Usage, outputs: int) -> Json:
     """What judging so many outputs once has used; the probes come on top."""
-    if before is None or usage is None:
-        return None
-    return {"outputs": outputs, **{name: value - before.get(name, 0.0) for name, value in usage().items()}}
+    return {"outputs": outputs, **{k: v for k, v in asdict(spent).items() if isinstance(v, int | float)}}
 
 
 def _silent(done: int, total: int, text: str) -> None:

@@ -50,7 +50,9 @@ def bound(name: str, row: Json) -> str:
 
 def cost(found: Json) -> str:
     latency = found["latency_ms"]
-    told = f"latency: {latency['median']:.1f} ms an output, 90% within {latency['p90']:.1f}"
+    told = f"latency: {UNKNOWN}, since answers came out of the cache, which cost nothing"
+    if latency is not None:
+        told = f"latency: {latency['median']:.1f} ms an output, 90% within {latency['p90']:.1f}"
     if found["cost"] is None:
         return f"{told}; cost: this judge counts none"
     return f"{told}; cost: {', '.join(f'{name} {value:g}' for name, value in found['cost'].items())}"

@@ -17,7 +17,7 @@ from typing import Any
 
 from fivestones.errors import DataError, ResourceError
 
-BUSY = 30.0  # seconds to wait for another process
+BUSY = 10.0  # seconds to wait for another process; nothing else is read or sent meanwhile
 _APPLICATION = 0x35734A43  # "5sJC": marks the file as ours
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -136,7 +136,8 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")  # wait for other writers now, not in the middle
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # SQLite may have rolled back by itself
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")

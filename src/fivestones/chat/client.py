@@ -23,7 +23,7 @@ from fivestones.chat.cache import ReplyCache, Spent
 from fivestones.chat.egress import Egress
 from fivestones.chat.endpoint import Endpoint, Failed, Reply, encoded, ranked
 from fivestones.chat.usage import Tally, Usage
-from fivestones.errors import UsageError
+from fivestones.errors import ResourceError, UsageError
 from fivestones.recipe_chat import ChatPart
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ OVER_BUDGET = "over budget"
 DEADLINE = "deadline"
 TOO_LONG = "asked to wait beyond the deadline"
 _LONGEST_BACKOFF = 20.0  # seconds
+_MOST_DOUBLINGS = 30  # of a backoff
+_SOON = 5.0  # seconds
 _CUT = {"length": "truncated", "content_filter": "refused", "refusal": "refused"}  # finish_reason -> cause
 
 
@@ -85,8 +87,10 @@ class ChatClient:
     """A chat model behind one or several endpoints.
 
     remember: False asks everything anew and keeps no reply; what it costs counts all the same. tally: several
-    clients may share one. environ: where the keys are. rng: of the jitter, which changes no answer. Raises
-    UsageError for a part without endpoint or model, or a key that is not there.
+    clients may share one. environ: where the keys are. before: called once, in another thread, before the
+    first request that leaves; what it takes is not part of any deadline, and what it raises is raised by
+    `complete`. rng: of the jitter, which changes no answer. Raises UsageError for a part without endpoint or
+    model, or a key that is not there.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class ChatClient:
         remember: bool = True,
         tally: Tally | None = None,
         environ: Mapping[str, str] = os.environ,
+        before: Callable[[], None] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         if not part.endpoints or part.model is None:
@@ -113,8 +118,12 @@ class ChatClient:
         self._endpoints = [Endpoint(e, part.limits, environ) for e in part.endpoints]
         self._asking: dict[str, asyncio.Task[Any]] = {}  # key -> the question under way
         self._told: set[tuple[str, str]] = set()  # (endpoint, cause) of failures that were logged
+        self._before = before
+        self._getting_ready = asyncio.Lock()
         self._start = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
 
     @property
     def model(self) -> str:
@@ -129,39 +138,56 @@ class ChatClient:
         """An answer for each question, in order, all asked at once; equal questions are asked once.
 
         Takes at most the deadline. Raises only what is no failure of the model: ResourceError and DataError
-        of the cache.
+        of the cache, ResourceError after `close`.
         """
         if not asks:
             return []
-        future = asyncio.run_coroutine_threadsafe(self._complete(asks), self._running())
+        with self._start:
+            loop = self._running()
+            future = asyncio.run_coroutine_threadsafe(self._complete(asks), loop)
         try:
             return future.result()
         except BaseException:  # Ctrl-C: leave now; answers that still come are kept for the next time
             future.cancel()
             raise
 
-    def close(self) -> None:
-        """Ends the connections. What is still under way is lost."""
+    def close(self, wait: float = 0.0) -> None:
+        """Ends the connections; nothing can be asked any more. wait: seconds that what is under way may still
+        take; then it is lost."""
         with self._start:
+            self._closed = True
             loop, self._loop = self._loop, None
-        if loop is not None:
-            asyncio.run_coroutine_threadsafe(self._shut(), loop).result()
+        if loop is None or self._thread is None:
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(self._shut(wait), loop).result()
+        finally:
             loop.call_soon_threadsafe(loop.stop)
+            self._thread.join(_SOON)
 
     # the loop's thread
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        with self._start:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                # a daemon: a question that hangs does not keep the program from ending
-                threading.Thread(target=_forever, args=(self._loop,), name="chat-client", daemon=True).start()
-            return self._loop
+        """Under the lock `_start`."""
+        if self._closed:
+            raise ResourceError(f"the client of {self._account} was closed: nothing can be asked any more")
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            # a daemon: a question that hangs does not keep the program from ending
+            self._thread = threading.Thread(
+                target=_forever, args=(self._loop,), name="chat-client", daemon=True
+            )
+            self._thread.start()
+        return self._loop
 
-    async def _shut(self) -> None:
-        for task in self._asking.values():
+    async def _shut(self, wait: float) -> None:
+        """What is under way are requests, and those who wait for them."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if wait and left:
+            _, left = await asyncio.wait(left, timeout=wait)
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
         for endpoint in self._endpoints:
             await endpoint.close()
 
@@ -212,20 +238,33 @@ class ChatClient:
         """All attempts of one question. end: in seconds of the loop's clock."""
         order = ranked(self._endpoints, ask.affinity)
         cause = DEADLINE
+        end += await self._made_ready()
         try:
             async with asyncio.timeout_at(end):
-                for attempt in range(self._part.limits.attempts):
-                    if attempt:
-                        await asyncio.sleep(self._backoff(attempt))
+                tried = failures = 0
+                while failures < self._part.limits.attempts:
+                    if tried:
+                        await asyncio.sleep(self._backoff(tried))
                     try:
-                        return await self._attempt(order, ask, key, body, end, retry=attempt > 0)
+                        return await self._attempt(order, ask, key, body, end, retry=tried > 0)
                     except Failed as failed:
                         cause = failed.cause
                         if not failed.again:
                             break
+                        tried += 1
+                        failures += not failed.refused  # a limit of rate is waited out, until the deadline
         except TimeoutError:
             pass  # with the cause of the last attempt, if there was one
         return Unanswered(cause)
+
+    async def _made_ready(self) -> float:
+        """The seconds that it took."""
+        began = time.monotonic()
+        async with self._getting_ready:
+            if self._before is not None:
+                await asyncio.to_thread(self._before)
+                self._before = None
+        return time.monotonic() - began
 
     async def _attempt(
         self, order: Sequence[Endpoint], ask: Ask[T], key: str, body: bytes, end: float, *, retry: bool
@@ -237,10 +276,11 @@ class ChatClient:
             async with endpoint.slots.slot():
                 if _first(order) is not endpoint:  # it went down while this waited for its turn
                     continue
-                wait = endpoint.closed_until - time.monotonic()
-                if asyncio.get_running_loop().time() + wait > end:
-                    raise Failed(TOO_LONG, again=False)
-                await asyncio.sleep(wait)
+                # again after the sleep: the server may have asked others for more patience meanwhile
+                while (wait := endpoint.closed_until - time.monotonic()) > 0:
+                    if asyncio.get_running_loop().time() + wait > end:
+                        raise Failed(TOO_LONG, again=False)
+                    await asyncio.sleep(wait)
                 return await self._paid(endpoint, ask, key, body, retry=retry)
 
     async def _paid(self, endpoint: Endpoint, ask: Ask[T], key: str, body: bytes, *, retry: bool) -> T:
@@ -248,10 +288,11 @@ class ChatClient:
         if not self._budget.reserve(most):
             raise Failed(OVER_BUDGET, again=False)
         began = time.monotonic()
-        cost, kept = most, None  # what breaks off without a word is taken to have cost the most
+        cost, kept = Spent(), None
         try:
             if not endpoint.loopback:
                 self._egress.record(endpoint.url, body)
+            cost = most  # what breaks off without a word is taken to have cost the most
             reply = await endpoint.send(body)
             cost = self._cost(reply, most)
             said = Said(
@@ -295,7 +336,7 @@ class ChatClient:
 
     def _backoff(self, attempt: int) -> float:
         """Seconds; jittered, so that what failed together does not come back together."""
-        wait = self._part.limits.backoff * math.pow(2.0, attempt - 1)
+        wait = self._part.limits.backoff * math.pow(2.0, min(attempt - 1, _MOST_DOUBLINGS))
         return min(wait, _LONGEST_BACKOFF) * self._rng.uniform(0.5, 1.0)
 
     def _tell(self, endpoint: Endpoint, failed: Failed) -> None:
@@ -306,7 +347,9 @@ class ChatClient:
 
 def _first(order: Sequence[Endpoint]) -> Endpoint:
     """That is well; without any, the one to wait for."""
-    return next((e for e in order if e.is_well()), order[0])
+    now = time.monotonic()
+    # the first of equals: down counts for nothing here, since nothing but asking shows that it is up again
+    return next((e for e in order if e.is_well()), min(order, key=lambda e: max(e.closed_until, now)))
 
 
 def flaw(said: Said) -> str | None:

@@ -28,6 +28,8 @@ REFUSED_RATE = 429
 _AGAIN = (408, 425, REFUSED_RATE)  # and 500 to 599
 _DOWN_AFTER = 3  # failures in a row, then others are preferred for a while
 _LONGEST_DOWN = 30.0  # seconds
+_MOST_DOUBLINGS = 5  # of that time: more would be cut, and a thousand overflow
+_MOST_TOKENS = 1 << 31  # no answer has more: a count beyond it is none
 _TOLD = 300  # characters of a server's words in a message
 
 
@@ -52,6 +54,11 @@ class Failed(Exception):
     ) -> None:
         super().__init__(cause)
         self.cause, self.detail, self.again, self.wait, self.billed = cause, detail, again, wait, billed
+
+    @property
+    def refused(self) -> bool:
+        """The server is well and has no time: not now."""
+        return self.cause == _status(REFUSED_RATE)
 
 
 def is_loopback(url: str) -> bool:
@@ -81,6 +88,10 @@ class Endpoint:
         headers = {"Content-Type": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+        try:
+            httpx2.URL(part.url)
+        except httpx2.InvalidURL as error:
+            raise UsageError(f"endpoint {part.url}: {error}") from error
         self._client = httpx2.AsyncClient(
             headers=headers,
             timeout=None,  # one attempt is timed as a whole, below
@@ -98,12 +109,13 @@ class Endpoint:
             now = time.monotonic()
             if failed.wait is not None:
                 self.closed_until = max(self.closed_until, now + failed.wait)
-            if failed.cause == _status(REFUSED_RATE):
+            if failed.refused:
                 self.limit.refused(sent)
             elif failed.again:
                 self._failures += 1
                 if self._failures >= _DOWN_AFTER:
-                    self._down_until = now + min(2.0 ** (self._failures - _DOWN_AFTER), _LONGEST_DOWN)
+                    doublings = min(self._failures - _DOWN_AFTER, _MOST_DOUBLINGS)
+                    self._down_until = now + min(2.0**doublings, _LONGEST_DOWN)
             raise
         self._failures = 0
         self.limit.succeeded()
@@ -162,12 +174,15 @@ def ranked(endpoints: Sequence[Endpoint], affinity: str) -> list[Endpoint]:
 def _key(part: EndpointPart, environ: Mapping[str, str]) -> str | None:
     if part.api_key_env is None:
         return None
-    key = environ.get(part.api_key_env, "").strip()
+    return usable_key(f"endpoint {part.url} (api_key_env)", part.api_key_env, environ)
+
+
+def usable_key(where: str, name: str, environ: Mapping[str, str]) -> str:
+    """The key in the variable `name`. Raises UsageError, without showing it, when it is none."""
+    key = environ.get(name, "").strip()
     if not key or not key.isascii() or not key.isprintable():
         found = "holds no usable key" if key else "is not set"
-        raise UsageError(
-            f"endpoint {part.url}: the environment variable {part.api_key_env} (api_key_env) {found}"
-        )
+        raise UsageError(f"{where}: the environment variable {name} {found}")
     return key
 
 
@@ -197,6 +212,8 @@ def _reply(value: Any) -> Reply:
     if text is not None and not isinstance(text, str):
         raise TypeError(f"content is {type(text).__name__}")
     finish = "refusal" if message.get("refusal") else choice.get("finish_reason")
+    if finish is not None and not isinstance(finish, str):
+        raise TypeError(f"finish_reason is {type(finish).__name__}")
     # null: all tokens went into hidden reasoning, or the model refused
     return Reply(text or "", finish, *_usage(value))
 
@@ -205,7 +222,7 @@ def _usage(value: Mapping[str, Any]) -> tuple[int | None, int | None]:
     usage = value.get("usage")
     found = usage if isinstance(usage, Mapping) else {}
     counts = (found.get("prompt_tokens"), found.get("completion_tokens"))
-    prompt, completion = (n if isinstance(n, int) and n >= 0 else None for n in counts)
+    prompt, completion = (n if isinstance(n, int) and 0 <= n < _MOST_TOKENS else None for n in counts)
     return prompt, completion
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,10 +19,12 @@ from fivestones.cli.verb import command_line, follow, stdout
 if TYPE_CHECKING:
     from fivestones.audit import AuditSettings
     from fivestones.build import Job
+    from fivestones.chat import Usage
     from fivestones.judges import Judges
     from fivestones.protocols import Progress
     from fivestones.recipe import Recipe
-    from fivestones.score.people import Reviews
+    from fivestones.score.people import Item, Reviews
+    from fivestones.types import Split
 
 judge_app = typer.Typer(
     no_args_is_help=True,
@@ -46,7 +49,7 @@ class Form(StrEnum):
     labels = "labels"  # what was said
     queue = "queue"  # what is still to be said: fill it in, then import
     audit = "audit"  # cases for `judge audit`
-    examples = "examples"  # of a rubric
+    examples = "examples"  # of a rubric, from the half for tuning: an audit reports on the other
 
 
 @judge_app.command()
@@ -92,7 +95,7 @@ def audit(
         )
         folder = Path(judge) if (Path(judge) / "recipe.yaml").is_file() else None
         recipe = _recipe_of(judge, profile, overrides or [])
-        name = judge if judge == "facts" else f"{recipe.name}: {recipe.judge.kind}"
+        name = recipe.judge.kind if judge == "facts" else f"{recipe.name}: {recipe.judge.kind}"
         found = _audited(file, recipe, folder, settings, name, attacks, progress)
         if out is not None:
             target = out / "audit.json" if out.is_dir() else out
@@ -124,13 +127,12 @@ def label(
     with follow(context, command_line("judge", "label", str(run), f"--rater={rater}")):
         from fivestones.cli.judged import show_raters
         from fivestones.cli.label import label_items
-        from fivestones.score.people.queue import queue, read_pending, run_items
         from fivestones.score.people.reviews import append_reviews, read_reviews
 
+        rater = _name(rater)
         store = _store(run, labels)
-        said, first = read_reviews(store), read_pending(store)
-        rest = [] if first and not (run / "rollouts").is_dir() else run_items(run, criterion or ())
-        todo = queue(rest, said, rater, double=double, first=first)
+        said = read_reviews(store)
+        todo = _todo(run, store, said, criterion or [], rater, double)
         console = stdout()
         done = label_items(
             console, todo[: count or None], said, rater, lambda review: append_reviews(store, [review])
@@ -151,7 +153,8 @@ def export(
     each: Annotated[int, typer.Option(help="examples that pass, and that fail, of a criterion", min=1)] = 2,
     out: Annotated[Path | None, typer.Option(help="the file (default: the screen)")] = None,
 ) -> None:
-    """Labels as they are, the queue to fill in elsewhere, cases for an audit, or examples of a rubric."""
+    """Labels as they are, the queue to fill in elsewhere, cases for an audit, or examples of a rubric (of the
+    half for tuning, so that `audit --half report` is about others)."""
     with follow(context):
         from fivestones.runlog import disk_errors, write_atomic
         from fivestones.score.people.reviews import read_reviews
@@ -159,7 +162,10 @@ def export(
         store = _store(run, labels)
         said = read_reviews(store)
         if form is Form.queue:
-            text = _lines(_queue(run, store, said, criterion or [], rater, double))
+            from fivestones.score.people.reviews import question
+
+            todo = _todo(run, store, said, criterion or [], rater.strip(), double)
+            text = _lines({**question(item), "rater": rater.strip()} for item in todo)
         elif form is Form.audit:
             text = _lines(_audit_rows(run, said))
         elif form is Form.examples:
@@ -187,14 +193,12 @@ def import_labels(
     """Add labels from a file. All of it is checked before any of it is added."""
     with follow(context):
         from fivestones.cli.judged import show_raters
-        from fivestones.errors import DataError
-        from fivestones.runlog import read_jsonl
+        from fivestones.data.store import iter_rows
         from fivestones.score.people.reviews import append_reviews, read_reviews, review_of
 
-        if not file.is_file():
-            raise DataError(f"{file}: no such file")
-        rows = read_jsonl(file)
-        read = [review_of(row, f"{file}: line {n}", rater) for n, row in enumerate(rows, 1)]
+        rater = _name(rater) if rater else ""
+        rows = list(iter_rows(file))
+        read = [review_of(row, f"{file}: row {n}", rater) for n, row in enumerate(rows, 1)]
         reviews = [review for review in read if review is not None]
         store = _store(run, labels)
         append_reviews(store, reviews)
@@ -214,6 +218,14 @@ def _store(run: Path, labels: Path | None) -> Path:
         judges = load_recipe(folder / "recipe.yaml").judge.judges
         labels = next((part.labels for part in judges if part.labels), folder / "labels.jsonl")
     return labels
+
+
+def _name(rater: str) -> str:
+    from fivestones.errors import UsageError
+
+    if not rater.strip():
+        raise UsageError("--rater: the name is empty; allowed: one that tells you from other raters")
+    return rater.strip()
 
 
 def _show_raters(said: Reviews, show: Callable[[Any, Mapping[str, Any]], None]) -> None:
@@ -246,32 +258,35 @@ def _audited(
     from fivestones.audit import read_cases
     from fivestones.audit.cases import fields_of
     from fivestones.build import Job, sample_rows
+    from fivestones.data.store import sha256
+    from fivestones.evaluate.identity import judge_digest
 
     cases = read_cases(file)
     fields = fields_of(cases)
     job = Job(recipe, sample_rows(recipe, attacks) if attacks else {}, folder)
     with closing(job.judges) as judges:
-        judge, fresh = (judges.make(recipe.judge, fields, fresh=anew) for anew in (False, True))
-        usage = _counters(judges)
+        # what is audited is no work for the people of its labels
+        judge, fresh = (judges.make(recipe.judge, fields, fresh=anew, ask=False) for anew in (False, True))
+        usage = partial(_used, judges) if judges.usage else None
         found = audit_judge(judge, cases, settings, name=name, fresh=fresh, usage=usage, progress=progress)
         found["adversarial"] = _table(job, attacks, settings.draws, progress) if attacks else None
-    return found
+    return {**found, "inputs": {"file": sha256(file), "judge": judge_digest(recipe)}}
 
 
 def _table(job: Job, count: int, draws: int, progress: Progress) -> dict[str, Any] | None:
     """The adversarial table on cases like those of the recipe; None for a job without reference texts."""
     from fivestones.audit.attacks import mode_of, table
 
-    fields = job.judged
+    fields, part = job.judged, job.recipe.judge
     tasks = [task for task in job.tasks("train") if _texts(task.reference.get("output"), fields)][:count]
     if not fields or not tasks:
         return None
     return table(
-        job.judges.make(job.recipe.judge, fields),
+        job.judges.make(part, fields, ask=False),
         tasks,
         fields,
         {concept.name: concept.forms for concept in job.judges.lexicon.concepts.values()},
-        mode_of(tasks[0]),
+        mode_of(part, fields, tasks[0]),
         draws=draws,
         told=lambda done, of: progress(done, of, "adversarial table"),
     )
@@ -281,24 +296,20 @@ def _texts(output: Any, fields: tuple[str, ...]) -> bool:
     return isinstance(output, Mapping) and all(isinstance(output.get(f), str) for f in fields)
 
 
-def _counters(judges: Judges) -> Callable[[], Mapping[str, float]] | None:
-    """Of judges that ask a server: the numbers of their usage, which grow."""
-
-    def numbers() -> dict[str, float]:
-        assert judges.usage is not None  # once there is one it stays
-        return {k: v for k, v in asdict(judges.usage).items() if isinstance(v, int | float)}
-
-    return numbers if judges.usage else None
+def _used(judges: Judges) -> Usage:
+    assert judges.usage is not None  # once there is one it stays
+    return judges.usage
 
 
-def _queue(
+def _todo(
     run: Path, store: Path, said: Reviews, criteria: list[str], rater: str, double: float
-) -> list[dict[str, Any]]:
+) -> list[Item]:
+    """What a rater has still to label. A run that paused in its first step waits for it without rollouts."""
     from fivestones.score.people.queue import queue, read_pending, run_items
-    from fivestones.score.people.reviews import question
 
-    items = queue(run_items(run, criteria), said, rater, double=double, first=read_pending(store))
-    return [{**question(item), "rater": rater} for item in items]
+    first = read_pending(store)
+    rest = [] if first and not (run / "rollouts").is_dir() else run_items(run, criteria)
+    return queue(rest, said, rater, double=double, first=first)
 
 
 def _audit_rows(run: Path, said: Reviews) -> list[dict[str, Any]]:
@@ -309,15 +320,20 @@ def _audit_rows(run: Path, said: Reviews) -> list[dict[str, Any]]:
 
     recipe = load_recipe(run / "recipe.yaml")
     job = Job(recipe, load_rows(recipe, run / "data"))
-    return audit_rows(said, {task.id: task.reference for task in job.tasks("train")})
+    splits: tuple[Split, ...] = ("test", "train")  # labels are of rollouts, so that train goes last
+    references = {task.id: task.reference for split in splits for task in job.tasks(split)}
+    return audit_rows(said, references, tuple((job.output_schema or {}).get("properties", ())))
 
 
 def _examples(said: Reviews, criteria: list[str], each: int) -> str:
     """As a part of a rubric file, in YAML."""
     import yaml
 
+    from fivestones.audit.cases import in_half
+    from fivestones.score.people import Reviews
     from fivestones.score.people.examples import rubric_examples
 
+    said = Reviews(tuple(r for r in said.rows if in_half(r.item.task_id, "tune")))
     names = criteria or sorted({name for by in said.verdicts.values() for name in by})
     found = {name: {"examples": [asdict(e) for e in rubric_examples(said, name, each)]} for name in names}
     text: str = yaml.safe_dump({"fields": found}, sort_keys=False, allow_unicode=True, width=100)

@@ -33,6 +33,7 @@ def serve(
     with follow(context):
         from pydantic import ValidationError
 
+        from fivestones.chat.endpoint import usable_key
         from fivestones.errors import UsageError
         from fivestones.recipe_serve import ServePart
         from fivestones.serve import KEY, Server, launch
@@ -40,12 +41,15 @@ def serve(
         try:
             part = ServePart(source=source, device=device, context=tokens, parallel=parallel, threads=threads)
         except ValidationError as error:
+            if error.errors()[0]["loc"] == ("source",):
+                raise UsageError("SOURCE: got an empty name; allowed: a model's") from error
             raise UsageError(f"--device: got `{device}`; allowed: cpu, cuda, cuda:0, cuda:0,1 ...") from error
-        key = None
-        if key_env is not None and not (key := os.environ.get(key_env, "").strip()):
-            raise UsageError(f"--key-env: the environment variable {key_env} is not set")
+        if ":" in host:
+            raise UsageError(f"--host: got `{host}`; allowed: a name or an IPv4 address")
+        key = None if key_env is None else usable_key("--key-env", key_env, os.environ)
+        typer.echo(f"starting a server of {source}; its log is {log}")
         with Server(launch(part, host=host, port=port, key=key), log, ready=part.ready) as server:
-            typer.echo(f"{server.url} serves {server.model}; its log is {log}. Ctrl-C ends it.")
+            typer.echo(f"{server.url} serves {server.model}. Ctrl-C ends it.")
             if key_env is None:
                 typer.echo(
                     f"It answers who shows its key, so that no web page can:\nexport {KEY}={server.key}"

@@ -91,11 +91,13 @@ def _events(found: Json) -> Table:
 
 def _attacks(found: Json) -> Table:
     title = words.attacks_heading(found)
-    table = _table(title, "attack", "result", "mean of its fields", "bound", "worst", "cases")
+    columns = ("attack", "result", "mean of its fields", "bound", "worst", "cases", "scored", "unscored")
+    table = _table(title, *columns)
     for name, row in found["attacks"].items():
         worst = words.UNKNOWN if row["worst"] is None else f"{row['worst']:.2f}"
         result = f"[{_STYLES[row['status']]}]{row['status']}[/]"
-        table.add_row(name, result, words.mean_of(row), words.bound(name, row), worst, str(row["cases"]))
+        counts = (row["cases"], row["n"], row["unscored"])
+        table.add_row(name, result, words.mean_of(row), words.bound(name, row), worst, *map(str, counts))
     return table
 
 

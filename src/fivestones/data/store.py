@@ -137,8 +137,8 @@ def _iter_parquet(path: Path, require: Sequence[str]) -> Iterator[Row]:
 
 
 def _iter_jsonl(path: Path, require: Sequence[str]) -> Iterator[Row]:
-    """Anyone's data, and so stricter than `runlog.read_jsonl`: nothing torn is dropped, a last line without a
-    newline counts, and a byte order mark is passed over."""
+    """Anyone's data, and so unlike `runlog.read_jsonl`: nothing torn is dropped, and empty lines and a byte
+    order mark are passed over."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             try:

@@ -89,6 +89,14 @@ class _Corpus:
         return [row.key.test for row in self.light]
 
 
+def finished(folder: Path) -> Mapping[str, Any] | None:
+    """The settings of the data in `folder`; None: it holds none that is finished."""
+    if not (folder / certificate.NAME).is_file():
+        return None
+    settings: Mapping[str, Any] = certificate.read(folder)["settings"]
+    return settings
+
+
 def settings_of(part: SynthPart, *, seed: int, generator: str, prompts: str | None = None) -> dict[str, Any]:
     """What the data depends on. The number of workers is not part of it, nor where a teacher is asked.
 

@@ -57,7 +57,7 @@ def judge_digest(recipe: Recipe) -> str:
         if part.labels and part.labels.is_file():
             code.append(["labels", sha256(part.labels)])
         if part.serve:
-            code.append(["serve", served_digest(part.serve), str(part.serve.context)])
+            code.append(["serve", served_digest(part.serve)])
         if part.kind == "llm" and part.rubric.endswith((".yaml", ".yml")):
             code.append(["rubric", _file_digest("judge.rubric", Path(part.rubric))])
     for kind in (recipe.environment.kind, *(part.kind for part in judges)):

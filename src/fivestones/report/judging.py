@@ -1,4 +1,5 @@
-"""What judges behind endpoints were asked in a run, and what it cost: `judge.jsonl` -> rows of a table."""
+"""What judges behind endpoints were asked in a run, and what it cost: `judge.jsonl` -> rows of a table; and
+whether the second judge could tell anything."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from fivestones.score.alarm import too_few
 
 COUNTS = ("questions", "cache_hits", "requests", "retries", "input_tokens", "output_tokens", "money")
 
@@ -33,6 +36,16 @@ def judging(lines: Sequence[Mapping[str, Any]]) -> list[Judged]:
             _add(everything, line)
         phases["all"] = everything
     return list(phases.values())
+
+
+def never_told(recipe: Mapping[str, Any]) -> str | None:
+    """Why the run's second judge could raise no alarm; None: it could, or there is none."""
+    watch, train = recipe.get("watch"), recipe.get("train")
+    every = watch.get("every") if isinstance(watch, Mapping) else None
+    steps = train.get("steps") if isinstance(train, Mapping) else None
+    if not isinstance(every, int) or not isinstance(steps, int) or every < 1:
+        return None
+    return too_few(every, steps)
 
 
 def _add(row: Judged, line: Mapping[str, Any]) -> None:

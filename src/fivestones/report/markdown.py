@@ -7,6 +7,7 @@ from typing import Any
 
 from fivestones.report import text
 from fivestones.report.files import RunFiles
+from fivestones.report.judging import never_told
 from fivestones.report.timing import times
 from fivestones.score.alarm import fired
 
@@ -23,6 +24,8 @@ def to_markdown(run: RunFiles) -> str:
         out += _tables(summary, trained, wanted)
     if alarms := fired(run.metrics):
         out += [f"**Hacking alarm** at steps {', '.join(map(str, alarms))}: see the page.", ""]
+    if why := never_told(run.recipe):
+        out += [f"Second judge: {why}.", ""]
     if changed := text.overrides(summary):
         told = (f"{k} = {v['used']} (declared: {v['declared']})" for k, v in changed.items())
         out += [f"Changed at the evaluation: {'; '.join(told)}", ""]

@@ -14,7 +14,7 @@ from fivestones.evaluate.summary import section_metric
 from fivestones.report import charts, text
 from fivestones.report.examples import duels, samples
 from fivestones.report.files import RunFiles, read_run
-from fivestones.report.judging import judging
+from fivestones.report.judging import judging, never_told
 from fivestones.report.markdown import to_markdown
 from fivestones.report.timing import times
 from fivestones.report.training import Training, training
@@ -93,6 +93,7 @@ def _context(run: RunFiles, price_per_hour: float | None) -> Json:
         "judging": judging(run.judge),
         "audit": audit_section(run.audit) if run.audit else Markup(""),
         "alarms": fired(run.metrics),
+        "no_alarm": never_told(run.recipe),
         "time": clock,
         "price": price_per_hour,
         "samples": samples(run.rollouts),

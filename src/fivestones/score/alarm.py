@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ from fivestones.types import Group, Rollout, Score, Task
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
+Ask = Callable[[Scorer, Sequence[tuple[Task, list[Rollout]]]], Iterable[list[Score]]]
+"""(judge, its questions) -> the answers, in order."""
 
 TRAINING, SECOND, FIRED = "second/training", "second/judge", "second/alarm"  # keys of a row of metrics
 FEWEST = 6  # looks: fewer can hardly be told from chance (6 in order: p = 1 / 720)
@@ -109,11 +112,11 @@ def _inversions(m: int) -> Array:
 
 
 class Watch:
-    """What a training stage calls after each step.
+    """What a training stage calls at each step.
 
     second: scores with the held-out judge by the same rubric; most: the greatest reward, so that both series
     are in [0, 1]. steps: of the run; past: rows of its metrics so far, so that a resumed run sees what an
-    uninterrupted one would.
+    uninterrupted one would; ask: one task after another, or several at once.
     """
 
     def __init__(
@@ -125,14 +128,15 @@ class Watch:
         most: float,
         past: Sequence[Mapping[str, Any]] = (),
         seed: int = 0,
+        ask: Ask = starmap,
     ) -> None:
         self._second, self._settings, self._seed = second, settings, seed
-        self._most = most
+        self._most, self._ask = most, ask
         self._alpha = settings.alpha / max(1, steps // settings.every)
         known = [row for row in past if TRAINING in row and SECOND in row]
         self._looks = [(float(row[TRAINING]), float(row[SECOND])) for row in known]
 
-    def after_step(self, step: int, groups: Sequence[Group]) -> dict[str, float]:
+    def look(self, step: int, groups: Sequence[Group]) -> dict[str, float]:
         """Of step 1, 2 ... what goes into its row of metrics; {} when it is not due. Logs an alarm."""
         if step % self._settings.every:
             return {}
@@ -160,10 +164,10 @@ class Watch:
         """(training, second) of a sample of the rollouts that passed all gates, in [0, 1]; and how many of it
         the second judge left unscored. A failed gate is no opinion of a judge."""
         chosen = self._sample(step, groups)
+        asked = [(task, [rollout for rollout, _ in members]) for task, members in chosen]
         pairs: list[tuple[float, float]] = []
         unscored = 0
-        for task, members in chosen:
-            again = self._second(task, [rollout for rollout, _ in members])
+        for (_, members), again in zip(chosen, self._ask(self._second, asked), strict=True):
             for (_, first), score in zip(members, again, strict=True):
                 if score.reward is None or first.reward is None:
                     unscored += 1
@@ -196,6 +200,18 @@ def told(found: Divergence) -> str:
         f"training judge went from {found.training[0]:.2f} to {found.training[1]:.2f}, the second from "
         f"{found.second[0]:.2f} to {found.second[1]:.2f} (of 1; p {found.p_training:.1g} and "
         f"{found.p_gap:.1g}); read some rollouts before training on"
+    )
+
+
+def too_few(every: int, steps: int) -> str | None:
+    """Why no alarm can be raised in so many steps; None: it can, or nothing is trained."""
+    looks = steps // every
+    if looks >= FEWEST or not steps:
+        return None
+    allowed = f"at most {steps // FEWEST}" if steps >= FEWEST else f"at least {FEWEST} steps (train.steps)"
+    return (
+        f"watch.every {every}: {looks} looks in {steps} steps, too few to tell anything: no hacking alarm "
+        f"can be raised; allowed: {allowed}"
     )
 
 

@@ -6,7 +6,8 @@ whatever the abstaining members would have said, and unscored, with their causes
     mean       any abstention leaves the criterion unscored
     minimum    scored only when another member said 0
     vote       scored when the votes that are there decide: a majority of all members, abstainers included
-    gate       an abstaining gate leaves it unscored; what failed the gate is 0 and the judge is not asked
+    gate       an abstaining gate leaves it unscored; what failed the gate is 0, and of an output of which
+               nothing passed the judge is not asked
 
 A criterion that a member does not mention is an abstention of that member.
 """
@@ -67,7 +68,7 @@ class Ensemble:
         self._combine = rules[rule]
 
     def __call__(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
-        said = {name: judge(task, outputs) for name, judge in self._members.items()}
+        said = {name: asked(name, judge, task, outputs) for name, judge in self._members.items()}
         return [
             _combined({name: verdicts[i] for name, verdicts in said.items()}, self._fields, self._combine)
             for i in range(len(outputs))
@@ -85,10 +86,10 @@ class GateThenJudge:
         self._gate, self._judge, self._fields, self._threshold = gate, judge, tuple(fields), threshold
 
     def __call__(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
-        gated = self._gate(task, outputs)
+        gated = asked("gate", self._gate, task, outputs)
         passed = [any(self._passes(v, f) for f in self._fields) for v in gated]
-        asked = [output for output, through in zip(outputs, passed, strict=True) if through]
-        answers = iter(self._judge(task, asked) if asked else ())
+        left = [output for output, through in zip(outputs, passed, strict=True) if through]
+        answers = iter(asked("judge", self._judge, task, left) if left else ())
         return [
             self._verdict(gate, next(answers) if through else None)
             for gate, through in zip(gated, passed, strict=True)
@@ -112,6 +113,14 @@ class GateThenJudge:
             else:
                 criteria[field] = found
         return Verdict(criteria=criteria, unscored=unscored)
+
+
+def asked(name: str, judge: Judge, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+    """Raises ValueError when the verdicts are not one for each output: they could be anybody's."""
+    verdicts = judge(task, outputs)
+    if len(verdicts) != len(outputs):
+        raise ValueError(f"judge `{name}`: {len(verdicts)} verdicts for {len(outputs)} outputs")
+    return verdicts
 
 
 def answer(verdict: Verdict, field: str) -> float | str:

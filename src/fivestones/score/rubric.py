@@ -14,6 +14,7 @@ from fivestones.errors import UsageError
 from fivestones.protocols import Gate, Judge
 from fivestones.recipe import CriterionPart
 from fivestones.score.criteria import exact, overlap
+from fivestones.score.ensemble import answer, asked
 from fivestones.score.rouge import rouge1, rouge_l
 from fivestones.types import Rollout, Score, Task, Verdict
 
@@ -84,10 +85,7 @@ class RubricScorer:
         if not outputs:
             return []
         kinds = dict.fromkeys(part.kind for part in self._criteria.values() if part.kind in self._judges)
-        answers = {kind: self._judges[kind](task, outputs) for kind in kinds}
-        for kind, verdicts in answers.items():
-            if len(verdicts) != len(outputs):
-                raise ValueError(f"judge `{kind}`: {len(verdicts)} verdicts for {len(outputs)} outputs")
+        answers = {kind: asked(kind, self._judges[kind], task, outputs) for kind in kinds}
         return [
             self._verdict(task, output, {kind: verdicts[i] for kind, verdicts in answers.items()})
             for i, output in enumerate(outputs)
@@ -105,8 +103,8 @@ class RubricScorer:
         criteria: dict[str, float] = {}
         unscored: dict[str, str] = {}
         for name, part in self._criteria.items():
-            answer = answers.get(part.kind)
-            value = _compared(task, output, part) if answer is None else _answered(answer, part.field)
+            verdict = answers.get(part.kind)
+            value = _compared(task, output, part) if verdict is None else answer(verdict, part.field)
             if isinstance(value, str):
                 unscored[name] = value
             else:
@@ -142,12 +140,3 @@ def _compared(task: Task, output: Mapping[str, Any], part: CriterionPart) -> flo
     if part.field not in reference:  # an optional key that this case does not have
         return float(part.field not in output)
     return COMPARE[part.kind](reference[part.field], output[part.field]) if part.field in output else 0.0
-
-
-def _answered(verdict: Verdict, field: str) -> float | str:
-    if field in verdict.unscored:
-        return verdict.unscored[field]
-    if field not in verdict.criteria:
-        return "no verdict"
-    value = verdict.criteria[field]
-    return value if 0.0 <= value <= 1.0 else "verdict outside [0, 1]"

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +40,7 @@ class Launch:
     """A server to be started."""
 
     command: tuple[str, ...]
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # it holds keys
     host: str  # where it listens
     port: int
     model: str  # the name that clients ask for; another name for other weights
@@ -66,7 +67,7 @@ def launch(part: ServePart, *, host: str = LOOPBACK, port: int = 0, key: str | N
     if not _has(python, engine):
         raise UsageError(f"serving {part.source} needs {engine}, which {python} has not: {_INSTALL[engine]}")
     port, key = port or _free_port(host), key or secrets.token_urlsafe(24)
-    name = f"{file.stem if file.is_file() else file.name}@{_digest(file)[:12]}"
+    name = f"{file.stem if file.is_file() else file.name}@{model_digest(part)[:12]}"
     command = _llama(part, file, name, host, port) if engine == "xllamacpp" else _vllm(part, name, host, port)
     return Launch(
         command=(python, *command), environ=_environ(part, key), host=host, port=port, model=name, key=key
@@ -74,8 +75,11 @@ def launch(part: ServePart, *, host: str = LOOPBACK, port: int = 0, key: str | N
 
 
 def model_digest(part: ServePart) -> str:
-    """Of the weights that are served, with their tokenizer and configuration."""
-    return _digest(_source(part.source))
+    """Of all that decides what it says: the weights with their tokenizer and configuration, and how they are
+    served."""
+    file = _source(part.source)
+    served = [_digest(file), _engine(part, file), part.context, part.options]
+    return hashlib.sha256(json.dumps(served, sort_keys=True).encode()).hexdigest()
 
 
 def _source(source: str) -> Path:
@@ -128,7 +132,8 @@ def _vllm(part: ServePart, name: str, host: str, port: int) -> list[str]:
     said = [f"--{flag}={value}" for flag, value in flags.items()]
     for flag, value in part.options.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        said.append(f"--{flag}" if value is True else f"--{flag}={text}")
+        switch = {True: [f"--{flag}"], False: [f"--no-{flag}"]}
+        said += switch[value] if isinstance(value, bool) else [f"--{flag}={text}"]
     return ["-m", "vllm.entrypoints.openai.api_server", *said]
 
 
@@ -138,10 +143,20 @@ def _environ(part: ServePart, key: str) -> dict[str, str]:
     if kind == "cpu":
         made["CUDA_VISIBLE_DEVICES"] = ""
     elif index:
-        made["CUDA_VISIBLE_DEVICES"] = index
+        made["CUDA_VISIBLE_DEVICES"] = _devices(index, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if part.threads:
         made["OMP_NUM_THREADS"] = str(part.threads)
     return made | {llama.KEY: key, "VLLM_API_KEY": key}
+
+
+def _devices(chosen: str, seen: str | None) -> str:
+    """chosen: indices of `device`, as CUDA counts them here. seen: what this process may use; None: all."""
+    if seen is None:
+        return chosen
+    names = [name for name in seen.split(",") if name]
+    if over := [i for i in chosen.split(",") if int(i) >= len(names)]:
+        raise UsageError(f"serve.device: no device {over[0]}: CUDA_VISIBLE_DEVICES shows {len(names)}")
+    return ",".join(names[int(i)] for i in chosen.split(","))
 
 
 def _has(python: str, module: str) -> bool:
@@ -152,6 +167,8 @@ def _has(python: str, module: str) -> bool:
         return subprocess.run([python, "-c", look], capture_output=True, timeout=60).returncode == 0
     except OSError as error:
         raise UsageError(f"serve.python: {python}: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"serve.python: {python}: no answer in {error.timeout:g} s") from error
 
 
 def _free_port(host: str) -> int:
@@ -165,8 +182,14 @@ def _free_port(host: str) -> int:
 def _digest(source: Path) -> str:
     """SHA-256 of names and contents."""
     files = [source] if source.is_file() else sorted({f for w in _WEIGHTS for f in source.glob(w)})
+    return _digest_of(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+@cache
+def _digest_of(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """files: with size and time of change: gigabytes are read once while they stay as they are."""
     digest = hashlib.sha256()
-    for path in files:
+    for path, _, _ in files:
         with path.open("rb") as file:
             digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""A judge whose model is served for it: started at the first question, and missed when it is gone."""
+"""A judge whose model is served for it: missed when it is gone."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fivestones.types import Task, Verdict
 
 
 class ServedJudge:
-    """Implements protocols.Judge.
+    """Implements protocols.Judge. The judge's client starts the server, before its first request.
 
     An endpoint elsewhere may come back, and until then its questions stay unscored. A server of our own that
-    has ended does not: that is said at once. Raises what `Server.start` and `Server.check` raise.
+    has ended does not: that is said at once. Raises what `Server.check` raises.
     """
 
     def __init__(self, judge: Judge, server: Server) -> None:
@@ -22,9 +22,6 @@ class ServedJudge:
         self._server = server
 
     def __call__(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
-        if not outputs:
-            return []
-        self._server.start()
         verdicts = self._judge(task, outputs)
         if any(verdict.unscored for verdict in verdicts):
             self._server.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -12,7 +13,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -22,6 +22,7 @@ from fivestones.runlog import disk_errors
 from fivestones.serve import guard
 from fivestones.serve.engines import Launch
 
+logger = logging.getLogger(__name__)
 TAIL = 20  # lines of the log in a message
 _POLL = 0.1  # seconds between two looks, growing to ten times as much
 _SLACK = 4.0  # seconds that stopping may take beyond the guard's grace
@@ -41,6 +42,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._begin = 0  # bytes of the log that are older
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         # loopback is asked without the proxies of the environment
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -63,12 +65,13 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, tell: Callable[[str], None] = lambda text: None) -> None:
+    def start(self) -> None:
         """Returns when it answers. Raises ResourceError, with the end of the log, when it ends before that or
-        is not ready in time."""
+        is not ready in time, and when it was stopped: it does not start again."""
         with self._lock:
+            self._refuse_stopped()
             if self._process is None:
-                tell(f"starting {self.model}")
+                logger.info("starting %s; its log: %s", self.model, self.log)
                 self._spawn()
                 try:
                     self._wait()
@@ -84,11 +87,16 @@ class Server:
             raise JudgePausedError(self._told(f"ended during the run ({_how(process.returncode)})"))
 
     def stop(self) -> None:
-        """Ends the server and all that it started."""
+        """Ends the server and all that it started, a start under way too."""
+        self._stopped.set()
         with self._lock:
             self._end()
 
     # inside the lock
+
+    def _refuse_stopped(self) -> None:
+        if self._stopped.is_set():
+            raise ResourceError(f"the server of {self.model} was stopped")
 
     def _spawn(self) -> None:
         with disk_errors(self.log):
@@ -115,7 +123,8 @@ class Server:
                 raise ResourceError(self._told(f"ended before it answered ({_how(code)})"))
             if time.monotonic() > end:
                 raise ResourceError(self._told(f"did not answer in {self._ready:g} s (serve.ready)"))
-            time.sleep(pause)
+            self._stopped.wait(pause)
+            self._refuse_stopped()
             pause = min(pause * 1.2, 10 * _POLL)
 
     def _answers(self) -> bool:

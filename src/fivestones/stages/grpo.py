@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fivestones.data.threads import in_order
 from fivestones.errors import JudgePausedError
 from fivestones.runlog import read_jsonl
 from fivestones.score.alarm import Watch
@@ -34,6 +35,7 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
     logged = [r for r in read_jsonl(run.metrics_path) if r["phase"] == "train"]
     breaker = Breaker(recipe.train.max_unscored, [(r["unscored"], r["rollouts"]) for r in logged])
     watch = _watch(shared, logged)
+    points = shared.job.points if recipe.train.scale == "gdpo" else None
     seconds: dict[str, float] = {}
     clock = time.monotonic()
 
@@ -51,8 +53,8 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
 
         with whole.between():
             size = recipe.rollout.group_size
-            groups, spent = shared.rollouts(batch, sampler, chat, f"step-{step}", size, tell)
             try:
+                groups, spent = shared.rollouts(batch, sampler, chat, f"step-{step}", size, tell)
                 breaker.check(groups)
             except JudgePausedError:
                 shared.log_judge("train", step=step + 1)  # what the outage cost counts too
@@ -61,11 +63,18 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
             seconds[part] = seconds.get(part, 0.0) + s
         return groups
 
+    def look(step: int, groups: Sequence[Group]) -> Mapping[str, float]:
+        began = time.monotonic()
+        with whole.between():
+            seen = watch.look(step + 1, groups) if watch else {}
+        if seen:
+            seconds["watch"] = time.monotonic() - began
+        return seen
+
     def after(step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
         nonlocal clock
-        row = {"step": step + 1, "phase": "train", **group_metrics(groups, recipe.train.min_contrast)}
-        seen = watch.after_step(step + 1, groups) if watch else {}
-        run.append(run.metrics_path, {**row, **metrics, **seen})
+        row = {"step": step + 1, "phase": "train", **group_metrics(groups, recipe.train.min_contrast, points)}
+        run.append(run.metrics_path, {**row, **metrics})
         if recipe.train.log_rollouts:
             run.save_rollouts(step + 1, rollout_rows(groups))
         spent = {**seconds, "update": time.monotonic() - clock - sum(seconds.values())}
@@ -89,21 +98,24 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
             sampler,
             shared.most_tokens,
             after,
-            shared.job.points if recipe.train.scale == "gdpo" else None,
+            points,
+            look,
         )
     return shared.finish("train", shared.last("train") if recipe.train.steps else warm)
 
 
 def _watch(shared: Shared, logged: Sequence[Mapping[str, Any]]) -> Watch | None:
-    """The second judge, with the looks that are in the log."""
+    """The second judge, with the looks that are in the log and were at the present judge's scores."""
     part, second = shared.recipe.watch, shared.job.second_scorer
     if part is None or second is None:
         return None
+    at_once = shared.job.judges.at_once(part.judge)
     return Watch(
         second,
         part,
         steps=shared.recipe.train.steps,
         most=shared.job.max_reward,
-        past=logged,
+        past=[row for row in logged if row["step"] >= shared.run.judged_from],
         seed=shared.recipe.seed,
+        ask=lambda judge, questions: in_order(judge, questions, at_once),
     )

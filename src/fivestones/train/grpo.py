@@ -20,6 +20,8 @@ TasksAt = Callable[[int, int], Sequence[Task]]
 """(step, round) -> tasks; round 0 walks through the data, later rounds refill."""
 Collect = Callable[[Sequence[Task], int], list[Group]]
 """(tasks, step) -> rolled out and scored groups."""
+Look = Callable[[int, Sequence[Group]], Mapping[str, float]]
+"""(step, groups) -> further metrics of the step."""
 
 
 def train(
@@ -31,16 +33,18 @@ def train(
     max_tokens: int,
     after_step: Callable[[int, Sequence[Group], Mapping[str, float]], None],
     points: Points | None = None,
+    look: Look = lambda step, groups: {},
 ) -> None:
     """From `policy.step` to `part.steps`. max_tokens: the most that a rollout can sample; after_step: (step,
-    groups, metrics of the update); points: of the rubric, for scale `gdpo`."""
+    groups, metrics of the update and of `look`); points: of the rubric, for scale `gdpo`; look: comes before
+    the update, so that a step in which it is broken off is done again as a whole."""
     for step in range(policy.step, part.steps):
         sampler.sync(policy.weights(), version=step)  # on-policy: roll out with the weights we update
         groups = collect(tasks_at(step, 0), step)
         for extra in range(part.refill):
-            missing = part.tasks_per_step - sum(contrast(g) > part.min_contrast for g in groups)
+            missing = part.tasks_per_step - sum(contrast(g, points) > part.min_contrast for g in groups)
             if missing > 0:
                 groups += collect(tasks_at(step, extra + 1)[:missing], step)
         samples = to_samples(groups, part, max_tokens, points)
-        metrics = policy.update(samples)
-        after_step(step, groups, metrics)
+        seen = look(step, groups)
+        after_step(step, groups, {**policy.update(samples), **seen})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,20 @@ def length_penalty(tokens: int, limit: int, soft: float, size: float) -> float:
     return size * min(1.0, max(0.0, tokens - start) / max(limit - start, 1.0))
 
 
-def contrast(group: Group) -> float:
-    """Standard deviation of the known rewards of a group."""
-    known = [s.reward for s in group.scores if s.reward is not None]
-    # equal rewards have no contrast, whatever their mean rounds to
-    return float(np.std(known)) if len(set(known)) > 1 else 0.0
+def contrast(group: Group, points: Points | None = None) -> float:
+    """Standard deviation of the known rewards of a group. points: of the rubric, for scale `gdpo`, where each
+    part of the reward is normalised by itself: then the largest of its parts, in points too."""
+    known = [score for score in group.scores if score.reward is not None]
+    if points is None:
+        return _deviation([s.reward for s in known])
+    weights = [points.gates, *points.criteria.values()]
+    parts = components(known, points).T if known else ()
+    return max((w * _deviation(p) for w, p in zip(weights, parts, strict=bool(known))), default=0.0)
+
+
+def _deviation(values: Sequence[Any] | Array) -> float:
+    # equal values have none, whatever their mean rounds to
+    return float(np.std(values)) if len(set(values)) > 1 else 0.0
 
 
 def to_samples(
@@ -34,7 +44,7 @@ def to_samples(
     points: of the rubric, for scale `gdpo`.
     """
     # no contrast, no gradient
-    kept = [_scored(group) for group in groups if contrast(group) > part.min_contrast]
+    kept = [_scored(group) for group in groups if contrast(group, points) > part.min_contrast]
     lost = [[_penalty(r, part, max_tokens) for r, _ in pairs] for pairs in kept]
     if part.scale == "gdpo":
         advantages = _by_component([[s for _, s in pairs] for pairs in kept], lost, part, points)

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from fivestones.train.gdpo import Points
 from fivestones.train.samples import contrast
 from fivestones.types import Group
 
 
-def group_metrics(groups: Sequence[Group], min_contrast: float) -> dict[str, float]:
+def group_metrics(
+    groups: Sequence[Group], min_contrast: float, points: Points | None = None
+) -> dict[str, float]:
     """Means over the known scores of a step; unscored ones are counted, not averaged. Without any known
-    reward there is no mean."""
+    reward there is no mean. points: see `contrast`."""
     scores = [s for g in groups for s in g.scores]
     rollouts = [r for g in groups for r in g.rollouts]
     known = [s.reward for s in scores if s.reward is not None]
@@ -35,7 +38,7 @@ def group_metrics(groups: Sequence[Group], min_contrast: float) -> dict[str, flo
         "completion_tokens_mean": float(np.mean(lengths)),
         "completion_tokens_max": float(max(lengths)),
         "truncated": sum(r.finish == "length" for r in rollouts) / len(rollouts),
-        "zero_contrast_groups": float(sum(contrast(g) <= min_contrast for g in groups)),
+        "zero_contrast_groups": float(sum(contrast(g, points) <= min_contrast for g in groups)),
         "unscored": float(sum(s.reward is None for s in scores)),
         "rollouts": float(len(rollouts)),
     }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from test_llm_rubric import CHECKLIST, GRADED
 
 from chat_clients import client
 from fivestones.chat import Unanswered
+from fivestones.chat.client import TOO_LONG
 from fivestones.errors import JudgePausedError, UsageError
 from fivestones.score.llm import LlmJudge, Opinion, load_rubric
 from fivestones.score.llm.rubric import parse_rubric
@@ -158,6 +160,7 @@ CAUSES: Mapping[str, str] = {
     "not utf-8": "malformed reply",
     "not a completion": "not a chat completion",
     "no choices": "not a chat completion",
+    "an end of another kind": "not a chat completion",
     "a list": "not a chat completion",
     "null": "empty reply",
     "blank": "empty reply",
@@ -185,15 +188,19 @@ ATTACK = {s: f"Cough {s}. The reviewer said: {json.dumps(QUOTE)}" for s in SECTI
 def test_no_failure_becomes_a_reward(fault: str) -> None:
     """Of a server that fails in one way, always: unscored with the cause, and the reward is unknown."""
     with ScriptedServer(script=lambda body, before: fault) as server:
-        judged = judge(server, limits={"attempts": 2, "timeout": 0.1})
+        # a hanging one is given up soon; one that refuses for its rate until the deadline
+        soon = {"hang": {"timeout": 0.2}, "429": {"deadline": 0.5}}.get(fault, {})
+        judged = judge(server, limits={"attempts": 2, **soon})
         (opinions,) = judged.explain(task(), [ATTACK])
         (score,) = scorer(judged)(task(), [rollout(task(), ATTACK)])
-        assert opinions == dict.fromkeys(SECTIONS, Unanswered(CAUSES[fault]))
+        causes = {CAUSES[fault], TOO_LONG} if fault == "429" else {CAUSES[fault]}
+        assert {o.cause for o in opinions.values() if isinstance(o, Unanswered)} <= causes
         usage = judged.usage
-        assert (usage.answers, usage.unscored) == (0, {CAUSES[fault]: 8})
-        assert len(server.requests) == usage.requests == 16
+        assert (usage.answers, sum(usage.unscored.values())) == (0, 8) and {*usage.unscored} <= causes
+        assert len(server.requests) == usage.requests >= 16
+        assert usage.requests == 16 or fault == "429"
     assert score.reward is None
-    assert score.unscored == dict.fromkeys(SECTIONS, CAUSES[fault])
+    assert score.unscored.keys() == {*SECTIONS} and {*score.unscored.values()} <= causes
 
 
 def test_every_fault_has_its_cause() -> None:
@@ -312,9 +319,17 @@ def test_an_outage_pauses_and_what_resumes_ends_the_same_and_pays_nothing_twice(
 def test_a_judge_may_be_asked_from_several_threads() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    with ScriptedServer() as server, ThreadPoolExecutor(6) as pool:
-        shared = judge(server)
-        together = list(pool.map(lambda t: shared(task(t), [note(10 * t + g) for g in range(4)]), range(6)))
-        alone = judge(server)
-        assert together == [alone(task(t), [note(10 * t + g) for g in range(4)]) for t in range(6)]
-        assert server.most_at_once > 1
+    barrier = threading.Barrier(3)
+
+    def meet(body: Body) -> None:
+        barrier.wait(30)
+
+    with ScriptedServer() as server, ThreadPoolExecutor(3) as pool:
+        # each call asks one question at a time: three of them meet at the server, or the barrier breaks
+        server.on_request = meet
+        shared = LlmJudge(client(server), load_rubric("soap"), ["S"])
+        together = list(pool.map(lambda t: shared(task(t), [note(10 * t)]), range(3)))
+        server.on_request = lambda body: None
+        alone = LlmJudge(client(server), load_rubric("soap"), ["S"])
+        assert together == [alone(task(t), [note(10 * t)]) for t in range(3)]
+        assert server.most_at_once == 3

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 import fivestones
-import tiny
+import fivestones.judges
+import label_job
 from fivestones.errors import JudgePausedError
+from fivestones.recipe_serve import ServePart
+from fivestones.serve import Launch
+from fivestones.serve.engines import _free_port
 from scripted_server import Body, ScriptedServer, section
 
-WORDS = {"refund": "pay", "crash": "bug", "login": "bug", "invoice": "pay"}
-
+FAKE = Path(__file__).parents[2] / "serve" / "fake_engine.py"
 RUBRIC = """
 name: label
 role: You check labels.
@@ -34,40 +38,10 @@ def grade(body: Body) -> str:
 
 
 def recipe(folder: Path) -> Path:
-    tiny.folder(folder / "model", spread=0.08)
-    rows = [{"id": f"t{i}", "text": f"{w} number {i}", "label": WORDS[w]} for i, w in enumerate([*WORDS] * 6)]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    schema = {
-        "type": "object",
-        "properties": {"c": {"type": "string"}},
-        "required": ["c"],
-        "additionalProperties": False,
-    }
-    structured = {
-        "instructions": "JSON.",
-        "input": "{text}",
-        "output_schema": schema,
-        "reference_fields": {"c": "label"},
-        "criteria": [{"field": "c", "kind": "facts"}],
-    }
-    made: dict[str, Any] = {
-        "name": "judged",
-        "threads": 1,
-        "environment": {"kind": "structured", "structured": structured},
-        "files": {"train": "rows.jsonl", "test_share": 0.25},
-        "model": {"source": str(folder / "model"), "dtype": "float32"},
-        "judge": {"kind": "llm", "model": "m", "rubric": "rubric.yaml", "retries": 1, "wait": 0.01},
-        "watch": {"judge": {"kind": "facts"}, "every": 2, "sample": 4},
-        "generation": {"max_tokens": 12},
-        "warmup": {"references": 16, "passes": 16, "lr": 0.02},
-        "rollout": {"group_size": 4, "slots": 8},
-        "train": {"steps": 4, "tasks_per_step": 2, "lr": 0.003, "checkpoint_every": 3},
-        "evaluate": {"contestants": ["trained"], "draws": 50, "slots": 4},
-    }
     (folder / "rubric.yaml").write_text(RUBRIC)
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(made))
-    return path
+    judge = {"kind": "llm", "model": "m", "rubric": "rubric.yaml", "retries": 1, "wait": 0.01}
+    watch = {"judge": {"kind": "facts"}, "every": 2, "sample": 4}
+    return label_job.recipe(folder, judge=judge, watch=watch)
 
 
 def outcome(run: fivestones.Run) -> tuple[bytes, list[float]]:
@@ -76,16 +50,12 @@ def outcome(run: fivestones.Run) -> tuple[bytes, list[float]]:
     return (run.path / "metrics.jsonl").read_bytes(), [json.loads(line)["total"] for line in records]
 
 
-def all_closed() -> bool:
-    """Whether no client of a run is left."""
-    clients = [thread for thread in threading.enumerate() if thread.name == "chat-client"]
-    for thread in clients:
-        thread.join(10)
-    return not any(thread.is_alive() for thread in clients)
+def clients() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "chat-client"}
 
 
 def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
-    file = recipe(tmp_path)
+    file, before = recipe(tmp_path), clients()
 
     def run(server: ScriptedServer, name: str, *, resume: bool = False) -> fivestones.Run:
         asked = {"judge.endpoints": [{"url": server.url}], "judge.limits": {"attempts": 2, "backoff": 0.001}}
@@ -93,12 +63,12 @@ def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
 
     with ScriptedServer(grade) as calm, ScriptedServer(grade) as rough:
         expected = outcome(run(calm, "calm"))
-        assert all_closed()
+        assert clients() <= before
         down_from = len(calm.requests) // 3
         rough.script = lambda body, before: "503" if len(rough.requests) > down_from else None
         with pytest.raises(JudgePausedError, match=r"paused: .* causes: HTTP 503"):
             run(rough, "rough")
-        assert all_closed()
+        assert clients() <= before
         told = [json.loads(line) for line in (tmp_path / "rough" / "judge.jsonl").read_text().splitlines()]
         assert told[-1]["unscored"]["HTTP 503"] > 0 and told[-1]["retries"] > 0  # the outage is counted
         assert sum(r["requests"] for r in told) == len(rough.requests)
@@ -114,3 +84,47 @@ def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
     assert [row["step"] for row in looked] == [2, 4]  # the second judge's looks, the same after the outage
     rewards = [json.loads(line).get("reward_mean") for line in expected[0].splitlines()]
     assert len({r for r in rewards if r is not None}) > 1
+
+
+def test_a_server_of_the_run_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started for the first question, ended with the run; one that dies pauses it, and a new one goes on."""
+    words: list[str] = []
+
+    def launch(part: ServePart) -> Launch:
+        port = _free_port("127.0.0.1")
+        return Launch(
+            command=(sys.executable, str(FAKE), str(port), "fake", *words),
+            environ=dict(os.environ),
+            host="127.0.0.1",
+            port=port,
+            model="fake",
+            key="secret",
+        )
+
+    def run(name: str, *, resume: bool = False) -> fivestones.Run:
+        served = {"kind": "llm", "rubric": "rubric.yaml", "retries": 1, "wait": 0.01, "serve": {}}
+        served["limits"] = {"attempts": 2, "backoff": 0.001}
+        tree = {**yaml.safe_load(file.read_text()), "judge": served}
+        (tmp_path / "served.yaml").write_text(yaml.safe_dump(tree))
+        return fivestones.run(tmp_path / "served.yaml", out=tmp_path / name, resume=resume)
+
+    monkeypatch.setattr(fivestones.judges, "launch", launch)
+    file, before = recipe(tmp_path), clients()
+    whole = run("whole")
+    log = (whole.path / "server-1.log").read_text()
+    assert log.count("loading") == 1 and gone(int(log.split("myself ")[1].split()[0]))
+    words.append("mortal")
+    with pytest.raises(JudgePausedError, match=r"ended during the run|paused"):
+        run("cut")
+    words.clear()
+    assert outcome(run("cut", resume=True)) == outcome(whole)
+    assert clients() <= before
+    loaded = (tmp_path / "cut" / "server-1.log").read_text().split("myself ")[1:]
+    assert len(loaded) == 2 and all(gone(int(text.split()[0])) for text in loaded)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

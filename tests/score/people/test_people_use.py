@@ -66,6 +66,11 @@ class TestReward:
             ("t1", "dialogue 1", note(2)),
         ]
 
+    def test_an_audit_asks_nobody(self, tmp_path: Path) -> None:
+        path = tmp_path / "labels.jsonl"
+        (found,) = PeopleJudge(path, FIELDS, ask=False)(task(1), [note(1)])
+        assert found.unscored == dict.fromkeys(FIELDS, "no label") and read_pending(path) == []
+
     def test_another_judge_answers_what_people_did_not(self, tmp_path: Path) -> None:
         path, other = tmp_path / "labels.jsonl", Half()
         append_reviews(path, [review(1, S=False, O=True), review(2, O=True)])
@@ -161,4 +166,10 @@ class TestAuditRows:
     def test_only_judged_fields_unless_the_criteria_are_no_fields(self) -> None:
         one = Review(item=item(1, criteria=("S",)), rater="a", labels={"S": HumanVerdict(True)})
         whole = Review(item=item(2, criteria=("helpful",)), rater="a", labels={"helpful": HumanVerdict(True)})
-        assert [sorted(r["output"]) for r in audit_rows(Reviews((one, whole)), {})] == [["S"], ["O", "S"]]
+        for said, fields in (((one,), [["S"]]), ((one, whole), [["O", "S"]] * 2)):
+            assert [list(r["output"]) for r in audit_rows(Reviews(said), {}, ("O", "S"))] == fields
+
+    def test_a_field_that_an_output_left_out_is_null(self) -> None:
+        bare = Item(task_id="t9", source="x", output={"O": "lungs"}, criteria=("O",))
+        said = Reviews((review(1, S=True), Review(item=bare, rater="a", labels={"O": HumanVerdict(True)})))
+        assert [r["output"] for r in audit_rows(said, {})] == [note(1), {"S": None, "O": "lungs"}]

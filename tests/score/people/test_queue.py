@@ -50,6 +50,13 @@ def test_a_share_is_for_everybody(double: float, least: int, most: int) -> None:
     assert queue(items, said, "ann", double=double) == []
 
 
+def test_an_item_that_somebody_left_half_done_is_open_to_others() -> None:
+    half, whole = review(1, S=True), review(2, S=True, O=True)
+    assert [i.task_id for i in queue([item(1), item(2)], Reviews((half, whole)), "bob", double=0.0)] == ["t1"]
+    together = Reviews((half, review(1, "cid", O=True)))
+    assert queue([item(1)], together, "bob", double=0.0) == []
+
+
 def test_what_a_run_waits_for_comes_first(tmp_path: Path) -> None:
     labels = tmp_path / "labels.jsonl"
     assert read_pending(labels) == []

@@ -42,8 +42,9 @@ def preview(
     at_once: tuple[int, int],
 ) -> Preview:
     """Tells `count` items, spread evenly over all. at_once: requests at the beginning, and at most."""
-    chosen = [items[k * len(items) // count] for k in range(min(count, len(items)))]
-    told = tuple(in_order(tell, [(item,) for item in chosen], max(1, min(len(chosen), at_once[1]))))
+    n = min(count, len(items))
+    chosen = [items[k * len(items) // n] for k in range(n)]
+    told = tuple(in_order(tell, [(item,) for item in chosen], at_once[1]))
     return Preview(told=told, columns=tuple(columns), forecast=_forecast(told, len(items), at_once))
 
 

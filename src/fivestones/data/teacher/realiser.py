@@ -17,8 +17,7 @@ from fivestones.data.store import Row
 from fivestones.data.teacher.account import KEY, cost_of
 from fivestones.data.teacher.attempts import Attempt, Piece, tally, try_until_good
 from fivestones.errors import DataError
-
-SCENARIOS = 5  # drawn for one row before it is given up
+from fivestones.recipe_chat import MOST_SCENARIOS
 
 
 class Drafted(Protocol):
@@ -46,7 +45,7 @@ class Teacher(Generic[D]):
     """Implements `parts.Make`. To be called from many threads at once.
 
     draft: (item, number) -> draft, another scenario for another number; pieces: in the order in which they
-    are written; seed: the recipe's; attempts: at each text of a scenario.
+    are written; seed: the recipe's; attempts: at each text of a scenario; scenarios: of a row.
     """
 
     draft: Callable[[Any, int], D]
@@ -54,6 +53,7 @@ class Teacher(Generic[D]):
     client: ChatClient
     seed: int
     attempts: int
+    scenarios: int
 
     def __call__(self, item: Any, retry: int) -> Row:
         """Raises DataError for a row whose scenarios all failed, and ResourceError as `try_until_good`."""
@@ -61,10 +61,10 @@ class Teacher(Generic[D]):
         if told.row is None:
             causes = ", ".join(f"{cause} ({n})" for cause, n in tally(told.attempts).items())
             raise DataError(
-                f"teacher: row {told.draft['id']} ({told.draft['condition']}): in {SCENARIOS} scenarios none "
-                f"of {len(told.attempts)} texts was without fault: {causes}; the last: "
+                f"teacher: row {told.draft['id']} ({told.draft['condition']}): in {self.scenarios} scenarios "
+                f"none of {len(told.attempts)} texts was without fault: {causes}; the last: "
                 f"{told.attempts[-1].faults[0]}. What was written is kept: give the command again with more "
-                "synth.teacher.attempts, or look at a preview and start other data with another model"
+                "synth.teacher.scenarios, or look at a preview and start other data with another model"
             )
         return told.row
 
@@ -72,7 +72,8 @@ class Teacher(Generic[D]):
         """The row, or None when all scenarios failed, and how it went."""
         began = time.monotonic()
         tried: list[Attempt] = []
-        for number in range(retry * SCENARIOS, (retry + 1) * SCENARIOS):
+        first = retry * MOST_SCENARIOS  # whatever their count, so that more of them change no row's
+        for number in range(first, first + self.scenarios):
             draft = self.draft(item, number)
             texts = self._texts(draft, number, tried)
             if texts is not None:

@@ -113,9 +113,11 @@ def _list_marker(tokens: Sequence[Token], q: Quantity) -> bool:
     """ "1. Hypertension" or "2) ...": the number of a list item; "HR: 88." is none."""
     if q.dimension != "number" or q.end >= len(tokens) or tokens[q.end].text not in (".", ")"):
         return False
+    if q.start == 0:
+        return True
     if q.value > _LONGEST_LIST and tokens[q.start - 1].text == ":":
         return False
-    return q.start == 0 or tokens[q.start - 1].text in (".", "\n", ";", ":", "(", "?")
+    return tokens[q.start - 1].text in (".", "\n", ";", ":", "(", "?")
 
 
 def _mentions(

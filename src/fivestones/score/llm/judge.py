@@ -13,6 +13,7 @@ from fivestones.score.llm.rubric import FAIL, Criterion, Rubric
 from fivestones.score.llm.verdict import Opinion, Quotable, read_verdict
 from fivestones.types import Task, Verdict
 
+ABOUT = "judge"  # what a criterion adds to the request is in its words; weights are applied when it is read
 NO_SOURCE = "no source to judge by"
 NO_REFERENCE = "no reference to judge by"
 
@@ -86,7 +87,7 @@ class LlmJudge:
         def read(said: Said) -> Opinion:
             return read_verdict(said.text, criterion=criterion, quotable=quotable)
 
-        return Ask(body=body, affinity=source, about=criterion.digest, read=read)
+        return Ask(body=body, affinity=source, about=ABOUT, read=read)
 
 
 def _reference(task: Task, field: str) -> object:

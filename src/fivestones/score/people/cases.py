@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fivestones.score.people.reviews import HumanVerdict, Item, Reviews
+from fivestones.score.people.reviews import HumanVerdict, Item, Reviews, merge_items
 
 References = Mapping[str, Mapping[str, Any]]
 """Task id -> what is known of the task: `output`, `facts`."""
 
 
-def audit_rows(reviews: Reviews, references: References) -> list[dict[str, Any]]:
-    """One row for each labelled output. `human` holds 1 or 0 for each criterion, by the majority of its
-    raters; null where they are divided. A task without a reference is judged by its source alone."""
+def audit_rows(reviews: Reviews, references: References, order: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """One row for each labelled output, all with the same fields. `human` holds 1 or 0 for each criterion, by
+    the majority of its raters; null where they are divided. A task without a reference is judged by its
+    source alone. order: of the fields."""
+    items = [item for item in merge_items([r.item for r in reviews.rows]) if item.key in reviews.verdicts]
+    judged = dict.fromkeys(f for item in items for f in _fields(item))
+    fields = [f for f in dict.fromkeys((*order, *judged)) if f in judged]
     rows = []
-    for key, by_criterion in reviews.verdicts.items():
-        item = reviews.items[key]
-        fields = _fields(item)
+    for item in items:
+        human = {name: _majority(raters) for name, raters in reviews.verdicts[item.key].items()}
         row: dict[str, Any] = {
-            "id": key,
+            "id": item.key,
             "dialogue_id": item.task_id,
             "dialogue": item.source,
-            "output": {f: item.output[f] for f in fields},
-            "human": {name: _majority(raters) for name, raters in by_criterion.items()},
+            "output": {f: item.output.get(f) for f in fields},
+            "human": human,
         }
         known = references.get(item.task_id, {})
         if known.get("output") and set(fields) <= set(known["output"]):

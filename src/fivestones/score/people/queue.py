@@ -58,7 +58,7 @@ def queue(
 ) -> list[Item]:
     """What `rater` has still to label, in order; `first` comes before the rest.
 
-    double: share of the items that are for everybody. Any other is left to the one who labelled it first.
+    double: share of the items that are for everybody. Any other is left to those who have labelled all of it.
     """
     if not 0.0 <= double <= 1.0:
         raise ValueError(f"double {double}: must be from 0 to 1")
@@ -68,14 +68,14 @@ def queue(
     mine = [
         item
         for item in open_ones
-        if _for_everybody(item.key, double) or not _others(reviews, item.key, rater)
+        if _for_everybody(item.key, double) or not _done_by_others(reviews, item, rater)
     ]
     return sorted(mine, key=lambda item: (item.key not in waiting, item.key))
 
 
-def _others(reviews: Reviews, key: str, rater: str) -> bool:
-    said = reviews.verdicts.get(key, {})
-    return any(name != rater for raters in said.values() for name in raters)
+def _done_by_others(reviews: Reviews, item: Item, rater: str) -> bool:
+    said = reviews.verdicts.get(item.key, {})
+    return all(any(name != rater for name in said.get(criterion, ())) for criterion in item.criteria)
 
 
 def _for_everybody(key: str, share: float) -> bool:

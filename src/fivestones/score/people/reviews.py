@@ -166,7 +166,7 @@ def review_of(row: Mapping[str, Any], where: str, rater: str = "") -> Review | N
     if not labels:
         return None
     try:
-        return Review(item=item, rater=str(row.get("rater") or rater), labels=labels)
+        return Review(item=item, rater=str(row.get("rater") or "").strip() or rater, labels=labels)
     except ValueError as error:
         raise DataError(f"{where}: {error}") from error
 

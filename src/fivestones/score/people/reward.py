@@ -20,11 +20,14 @@ class PeopleJudge:
 
     labels: the file of reviews. What has no label is judged by `otherwise`, or is unscored and written to
     the file of what is pending (`queue.pending_path`): a run with too much of that pauses, people label, and
-    the resumed run makes the same outputs again and finds their labels.
+    the resumed run makes the same outputs again and finds their labels. ask: False writes nothing there.
     """
 
-    def __init__(self, labels: Path, fields: Sequence[str], otherwise: Judge | None = None) -> None:
+    def __init__(
+        self, labels: Path, fields: Sequence[str], otherwise: Judge | None = None, *, ask: bool = True
+    ) -> None:
         self._labels, self._fields, self._otherwise = labels, tuple(fields), otherwise
+        self._ask = ask
         self._said = read_reviews(labels).verdicts
         self._asked = {item.key for item in read_pending(labels)}
 
@@ -50,15 +53,19 @@ class PeopleJudge:
     def _others(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> list[Verdict]:
         if self._otherwise is not None:
             return self._otherwise(task, outputs)
-        asked = [
+        if self._ask:
+            self._queue(task, outputs)
+        return [Verdict(criteria={}, unscored=dict.fromkeys(self._fields, NO_LABEL)) for _ in outputs]
+
+    def _queue(self, task: Task, outputs: Sequence[Mapping[str, Any]]) -> None:
+        items = [
             Item(task_id=task.id, source=_source(task), output=output, criteria=self._fields)
             for output in outputs
         ]
-        new = {item.key: item for item in asked if item.key not in self._asked}
+        new = {item.key: item for item in items if item.key not in self._asked}
         if new:
             append_pending(self._labels, list(new.values()))
             self._asked |= set(new)
-        return [Verdict(criteria={}, unscored=dict.fromkeys(self._fields, NO_LABEL)) for _ in outputs]
 
 
 def _source(task: Task) -> str:
