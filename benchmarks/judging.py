@@ -80,10 +80,7 @@ def main() -> None:
         "settings": {"run": str(args.run), "steps": len(steps), "step_seconds": step},
         "sides": {name: {"seconds": seconds[name], "share": shares[name]} for name in seconds},
     }
-    rows = [
-        [name, common.shown(found["median"], 3), f"{100 * shares[name]:.2f}"]
-        for name, found in seconds.items()
-    ]
+    rows = [[name, common.shown(found, 3), f"{100 * shares[name]:.2f}"] for name, found in seconds.items()]
     common.report(result, common.table(["part", "s a step", "% of a step"], rows), as_json=args.json)
 
 

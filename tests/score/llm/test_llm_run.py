@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -22,6 +23,7 @@ from fivestones.serve.engines import _free_port
 from scripted_server import Body, ScriptedServer, section
 
 FAKE = Path(__file__).parents[2] / "serve" / "fake_engine.py"
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "judging.py"
 RUBRIC = """
 name: label
 role: You check labels.
@@ -84,6 +86,12 @@ def test_a_run_survives_an_outage_of_its_judge(tmp_path: Path) -> None:
     assert [row["step"] for row in looked] == [2, 4]  # the second judge's looks, the same after the outage
     rewards = [json.loads(line).get("reward_mean") for line in expected[0].splitlines()]
     assert len({r for r in rewards if r is not None}) > 1
+    measured = subprocess.run(
+        [sys.executable, str(BENCHMARK), str(tmp_path / "calm"), "--repeats", "1"],
+        capture_output=True,
+        text=True,
+    )  # out of the cache: the server is gone
+    assert measured.returncode == 0 and "% of a step" in measured.stdout, measured.stderr
 
 
 def test_a_server_of_the_run_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
