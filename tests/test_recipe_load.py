@@ -201,3 +201,9 @@ def test_the_schema_accepts_the_recipes_and_refuses_what_loading_refuses() -> No
 
 def test_parse_overrides_keeps_the_equals_signs_of_a_value() -> None:
     assert parse_overrides(["environment.options.x=a=b"]) == {"environment.options.x": "a=b"}
+
+
+@pytest.mark.parametrize("value", ["http://127.0.0.1:9/v1", {"url": "http://127.0.0.1:9/v1"}])
+def test_a_list_that_is_none_is_told(value: object) -> None:
+    with pytest.raises(UsageError, match=r"judge.endpoints: got .*; allowed: a list of"):
+        load_recipe("soap", "smoke", {"judge": {"kind": "llm", "model": "m", "endpoints": value}})

@@ -105,7 +105,7 @@ def _described(node: Schema) -> str:
             return "a mapping"
         case "array":
             items = node.get("items")
-            few = f"at least {node['minItems']} of " * ("minItems" in node)
+            few = f"at least {node['minItems']} of " if "minItems" in node else ""
             return f"a list of {few}{_described(_resolved(items))}" if items else "a list"
         case "boolean":
             return "true or false"

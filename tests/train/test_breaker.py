@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from groups import group
 
 from fivestones.errors import JudgePausedError
 from fivestones.train.breaker import WINDOW, Breaker
+from fivestones.types import Score
 
 GOOD: list[float | None] = [1.0] * 8
 BAD: list[float | None] = [None] * 2 + [1.0] * 6
@@ -52,6 +55,15 @@ def test_only_the_last_steps_of_the_log_count() -> None:
     Breaker(0.09, [(8.0, 8.0), *[(0.0, 8.0)] * (WINDOW - 1)]).check([group("a", GOOD)])
     with pytest.raises(JudgePausedError, match="earlier steps"):
         Breaker(0.09, [(8.0, 8.0), *[(0.0, 8.0)] * (WINDOW - 2)]).check([group("a", GOOD)])
+
+
+def test_what_failed_a_gate_asked_no_judge() -> None:
+    """A judge that answers nothing is an outage, however few notes come to it."""
+    failed = Score(reward=0.0, failed={"json": "no"})
+    most = group("a", [None, None, *[0.0] * 30])
+    mostly = replace(most, scores=(*most.scores[:2], *[failed] * 30))
+    with pytest.raises(JudgePausedError, match="2 of the last 2 rollouts that passed the gates"):
+        Breaker(0.1).check([mostly])
 
 
 def test_nothing_is_fine() -> None:

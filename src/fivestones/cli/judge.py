@@ -137,7 +137,10 @@ def label(
         done = label_items(
             console, todo[: count or None], said, rater, lambda review: append_reviews(store, [review])
         )
-        console.print(f"{done} labelled now, {len(todo) - done} to go; labels are in {store}", markup=False)
+        told = f"{done} labelled now, {len(todo) - done} to go; labels are in {store}"
+        if not todo:
+            told = "nothing to label: no output passed the gates, or all are labelled"
+        console.print(told, markup=False)
         _show_raters(read_reviews(store), show_raters)
 
 
@@ -201,9 +204,12 @@ def import_labels(
         read = [review_of(row, f"{file}: row {n}", rater) for n, row in enumerate(rows, 1)]
         reviews = [review for review in read if review is not None]
         store = _store(run, labels)
-        append_reviews(store, reviews)
+        known = set(map(repr, read_reviews(store).rows))
+        fresh = [review for review in reviews if repr(review) not in known]
+        append_reviews(store, fresh)
+        again = f"; {n} were there already" if (n := len(reviews) - len(fresh)) else ""
         typer.echo(
-            f"{len(reviews)} reviews added to {store}; {len(rows) - len(reviews)} rows without a label"
+            f"{len(fresh)} reviews added to {store}{again}; {len(rows) - len(reviews)} rows without a label"
         )
         _show_raters(read_reviews(store), show_raters)
 
@@ -237,9 +243,14 @@ def _show_raters(said: Reviews, show: Callable[[Any, Mapping[str, Any]], None]) 
 
 def _recipe_of(judge: str, profile: str | None, overrides: list[str]) -> Recipe:
     """`facts` is the judge of the built-in recipe."""
-    from fivestones.recipe_load import load_recipe, parse_overrides
+    from fivestones.errors import UsageError
+    from fivestones.recipe_load import builtin_recipes, load_recipe, parse_overrides
 
-    run = Path(judge) / "recipe.yaml"
+    run, named = Path(judge) / "recipe.yaml", ("facts", *builtin_recipes())
+    if judge not in named and not run.is_file() and not Path(judge).is_file():
+        raise UsageError(
+            f"--judge: got `{judge}`; allowed: {', '.join(named)}, a recipe's file or a run directory"
+        )
     source = "soap" if judge == "facts" else str(run) if run.is_file() else judge
     return load_recipe(source, profile, parse_overrides(overrides))
 

@@ -46,7 +46,8 @@ def make(
 ) -> None:
     """train.parquet, test.parquet and their certificate (`make` may be left out)."""
     out = out or Path("runs") / f"{Path(recipe).stem}-data"
-    again = command_line("synth", recipe, *(overrides or ()), profile=profile, out=out)
+    shown_only = ("--preview",) if preview else ()
+    again = command_line("synth", recipe, *(overrides or ()), *shown_only, profile=profile, out=out)
     with follow(context, again) as (api, progress):
         from fivestones.recipe_load import parse_overrides
 

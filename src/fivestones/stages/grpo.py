@@ -33,7 +33,8 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
     tasks = shared.train_tasks
     shared.resume(policy, "train")
     logged = [r for r in read_jsonl(run.metrics_path) if r["phase"] == "train"]
-    breaker = Breaker(recipe.train.max_unscored, [(r["unscored"], r["rollouts"]) for r in logged])
+    judged = [(r["unscored"], round(r["rollouts"] * r["gate_rate"])) for r in logged]
+    breaker = Breaker(recipe.train.max_unscored, judged)
     watch = _watch(shared, logged)
     points = shared.job.points if recipe.train.scale == "gdpo" else None
     seconds: dict[str, float] = {}

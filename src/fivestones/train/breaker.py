@@ -13,8 +13,9 @@ WINDOW = 10  # steps, the one under way included
 
 class Breaker:
     def __init__(self, allowed: float, past: Sequence[tuple[float, float]] = ()) -> None:
-        """allowed: share of rollouts that may be unscored; past: (unscored, rollouts) of the steps done, so
-        that a resumed run pauses where an uninterrupted one would."""
+        """allowed: share of the rollouts that passed the gates, so that a judge was asked, which may be
+        unscored; past: (unscored, passed) of the steps done, so that a resumed run pauses where an
+        uninterrupted one would."""
         self.allowed = allowed
         self._past = deque(((int(u), int(n)) for u, n in past), maxlen=WINDOW - 1)
         self._groups: list[Group] = []  # of the step under way
@@ -28,8 +29,8 @@ class Breaker:
                 cause for g in self._groups for s in g.scores for cause in s.unscored.values()
             ).most_common(3)
             raise JudgePausedError(
-                f"paused: {unscored} of the last {total} rollouts are unscored ({unscored / total:.1%}, "
-                f"allowed {self.allowed:.1%}); causes: "
+                f"paused: {unscored} of the last {total} rollouts that passed the gates are unscored "
+                f"({unscored / total:.1%}, allowed {self.allowed:.1%}); causes: "
                 f"{', '.join(f'{c} ({n})' for c, n in causes) or 'earlier steps'}. "
                 "Mend the judge, then go on with --resume: nothing is lost"
             )
@@ -40,4 +41,4 @@ class Breaker:
 
     def _step(self) -> tuple[int, int]:
         scores = [s for g in self._groups for s in g.scores]
-        return sum(s.reward is None for s in scores), len(scores)
+        return sum(s.reward is None for s in scores), sum(not s.failed for s in scores)

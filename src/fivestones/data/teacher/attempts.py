@@ -100,7 +100,7 @@ def try_until_good(client: ChatClient, piece: Piece[D], draft: D, *, name: str, 
             if silent.total() == SILENT:
                 causes = ", ".join(f"{cause} ({n})" for cause, n in silent.most_common())
                 raise ResourceError(
-                    f"the teacher {client.model} does not answer for {name}: {causes}; what was written is "
+                    f"the teacher {client.model} does not answer (row {name}): {causes}; what was written is "
                     "kept: when it is well again, give the command again"
                 )
             continue  # no attempt: a resumed run must come to the same requests
