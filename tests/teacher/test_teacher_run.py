@@ -120,7 +120,7 @@ def test_an_outage_ends_it_and_the_next_time_only_the_rest_is_paid_for(tmp_path:
     with ScriptedServer(author(), failing) as server:
         recipe = recipe_for(server)
         with pytest.raises(
-            ResourceError, match=r"does not answer for soap-.*HTTP 503.*what was written is kept"
+            ResourceError, match=r"does not answer .row soap-.*HTTP 503.*what was written is kept"
         ):
             synth(recipe, tmp_path)
         kept = sum(server.answered.values())
