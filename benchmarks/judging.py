@@ -36,11 +36,12 @@ def groups_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
 
 def judged_again(run: Path, steps: Sequence[Sequence[tuple[str, list[str]]]]) -> dict[str, Any]:
     """Seconds of each step's judging, by a judge that has seen none of the tasks."""
-    from fivestones.build import Job, load_rows
+    from fivestones.build import Job
+    from fivestones.build_data import load_data
     from fivestones.recipe_load import load_recipe
 
     recipe = load_recipe(run / "recipe.yaml")
-    job = Job(recipe, load_rows(recipe, run / "data"), run)
+    job = Job(recipe, load_data(recipe, run / "data"), run)
     tasks = {task.id: task for task in job.tasks("train")}
     judge = job.judges.make(recipe.judge, job.judged)
     spent = []

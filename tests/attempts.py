@@ -10,6 +10,7 @@ def rollout(task: Task, text: str, finish: Finish = "stop") -> Rollout:
     return Rollout(
         task_id=task.id,
         messages=(*task.prompt, Message("assistant", text)),
+        prompt_messages=len(task.prompt),
         prompt_ids=(1,),
         completion_ids=(2,),
         loss_mask=(True,),

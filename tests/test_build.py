@@ -12,7 +12,8 @@ import pytest
 import own_parts
 import tiny_job
 from attempts import rollout
-from fivestones.build import Job, sample_rows
+from fivestones.build import Job
+from fivestones.build_data import Data, sample_data
 from fivestones.errors import DataError, UsageError
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import load_recipe
@@ -23,7 +24,7 @@ NOTE = {"S": "Cough for 3 days.", "O": "No fever.", "A": "Bronchitis.", "P": "Re
 
 def soap(**overrides: Any) -> Job:
     recipe = load_recipe("soap", "smoke", {key.replace("__", "."): value for key, value in overrides.items()})
-    return Job(recipe, sample_rows(recipe, 2))
+    return Job(recipe, sample_data(recipe, 2))
 
 
 def clinic(folder: Path) -> Path:
@@ -79,7 +80,7 @@ def own(tmp_path: Path, environment: dict[str, Any], **more: Any) -> Job:
     rows = [{"id": "a", "text": "x"}]
     files = {"train": tiny_job.write_jsonl(tmp_path / "rows.jsonl", rows)}
     made = Recipe.model_validate({"name": "own", "files": files, "environment": environment, **more})
-    return Job(made, {"train": rows, "test": rows})
+    return Job(made, Data({"train": rows, "test": rows}))
 
 
 @pytest.mark.parametrize(("retries", "outages", "reward"), [(0, 1, None), (1, 1, 1.0), (1, 2, None)])

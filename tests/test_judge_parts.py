@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from attempts import rollout
-from fivestones.build import Job, sample_rows
+from fivestones.build import Job
+from fivestones.build_data import Data, sample_data
 from fivestones.errors import UsageError
 from fivestones.evaluate.identity import judge_digest
 from fivestones.recipe import Recipe, TrainPart
@@ -25,7 +26,7 @@ PAIR = [{"kind": "facts"}, {"kind": "own_parts:Half"}]  # the second finds every
 
 def job(**overrides: Any) -> Job:
     recipe = load_recipe("soap", "smoke", overrides)
-    return Job(recipe, sample_rows(recipe, 2))
+    return Job(recipe, sample_data(recipe, 2))
 
 
 def first(made: Job) -> tuple[Task, dict[str, str]]:
@@ -61,7 +62,7 @@ def test_people(tmp_path: Path) -> None:
     item = Item(task_id=task.id, source="x", output=note, criteria=tuple("SOAP"))
     said = {c: HumanVerdict(c != "P", "because") for c in "SOAP"}
     append_reviews(labels, [Review(item=item, rater="ann", labels=said)])
-    assert scored(Job(made.recipe, made.rows), task, note).reward == 4.0
+    assert scored(Job(made.recipe, made.data), task, note).reward == 4.0
     assert judge_digest(made.recipe) != before  # what was scored without them is scored anew
 
 
@@ -126,7 +127,7 @@ def test_gdpo_takes_the_points_of_the_rubric() -> None:
 
 def test_an_llm_judge_keeps_its_replies_in_the_run(tmp_path: Path) -> None:
     recipe = load_recipe("soap", "smoke", {"judge": LLM})
-    made = Job(recipe, sample_rows(recipe, 2), tmp_path / "run")
+    made = Job(recipe, sample_data(recipe, 2), tmp_path / "run")
     assert (made.max_reward, made.criteria) == (5.0, ("S", "O", "A", "P"))
     assert made.at_once > 1 and job().at_once == 1
     assert not (tmp_path / "run").exists()  # until something is judged
@@ -171,7 +172,7 @@ def without_facts(**parts: Any) -> Job:
     }
     environment = {"kind": "structured", "structured": structured}
     made = {"name": "j", "files": {"train": "rows.jsonl"}, "environment": environment, **parts}
-    return Job(Recipe.model_validate(made), {})
+    return Job(Recipe.model_validate(made), Data({}))
 
 
 @pytest.mark.parametrize(

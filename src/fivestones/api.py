@@ -90,7 +90,7 @@ def run(
         if started:
             _same_inputs(inputs, path)
         # all that is the user's is looked at before anything is written
-        ready = _stages(made, RunDir(path), told) if made.files else None
+        ready = None if made.synth or made.world else _stages(made, RunDir(path), told)
         if not started:
             if ready is None:
                 _check_sample(made, told)
@@ -113,7 +113,7 @@ def synth(
     progress: Progress | None = None,
 ) -> Outcome:
     """train.parquet, test.parquet and certificate.json in `out`."""
-    from fivestones.build import synthesize_data
+    from fivestones.build_data import synthesize_data
 
     with disk_errors(Path(out)):
         return synthesize_data(load_recipe(recipe, profile, overrides or {}), Path(out), progress)
@@ -129,7 +129,7 @@ def preview(
 ) -> Preview:
     """A few rows as `synth` would make them, spread over all, and what all would take. What a teacher writes
     for them is kept in `out`, and `synth` does not pay for it again."""
-    from fivestones.build import preview_data
+    from fivestones.build_data import preview_data
 
     with disk_errors(Path(out)):
         return preview_data(load_recipe(recipe, profile, overrides or {}), Path(out), count)
@@ -291,8 +291,8 @@ def _differences(a: Recipe, b: Recipe) -> list[str]:
 
 def _data(recipe: Recipe, directory: RunDir, progress: Progress) -> Path:
     folder = directory.path / "data"
-    if recipe.synth:
-        from fivestones.build import synthesize_data
+    if recipe.synth or recipe.world:
+        from fivestones.build_data import synthesize_data
 
         if synthesize_data(recipe, folder, progress).new:
             directory.append(directory.timings_path, {"phase": "synth"})
@@ -327,13 +327,14 @@ def _stages(recipe: Recipe, directory: RunDir, progress: Progress) -> Stages:
     """Raises DataError or ModelError for rows that do not suit the model: before any long work but
     synthesis."""
     _model_folder(recipe)
-    from fivestones.build import Job, load_rows
+    from fivestones.build import Job
+    from fivestones.build_data import load_data
     from fivestones.preflight import check_prompts
     from fivestones.stages import Stages, prepare_torch
 
     prepare_torch(recipe.threads)
     data = _data(recipe, directory, progress)
-    stages = Stages(Job(recipe, load_rows(recipe, data), directory.path), directory, progress)
+    stages = Stages(Job(recipe, load_data(recipe, data), directory.path), directory, progress)
     check_prompts(stages)
     return stages
 
@@ -365,6 +366,7 @@ def _evaluated(stages: Stages, inputs: Mapping[str, str]) -> None:
         max_unscored=part.max_unscored,
         sections=stages.job.criteria,
         extra_sections={d.name: d.criteria for d in stages.datasets},
+        slice_by=stages.job.slices,
         held_out={"style": held_out} if held_out else None,
     )
     declared = Run(directory.path).recipe.evaluate.model_dump(mode="json")
@@ -380,6 +382,13 @@ def _evaluated(stages: Stages, inputs: Mapping[str, str]) -> None:
         },
         "inputs": dict(inputs),
     }
+    if names := stages.job.behaviours:
+        from fivestones.evaluate.behaviours import behaviour_table
+
+        table = behaviour_table(
+            records, names=tuple(names), draws=part.draws, seed=recipe.seed, trained="trained"
+        )
+        summary = {**summary, "behaviours": {"described": dict(names), **table}}
     write_summary(directory.path / "summary.json", {**summary, "contract": contract})
 
 

@@ -1,147 +1,36 @@
-"""Recipe -> objects: the only wiring."""
+"""Recipe and data -> objects: the only wiring."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fivestones.data.embed import embedder
-from fivestones.data.files import load_files
+from fivestones.build_data import Data, structured_spec
 from fivestones.data.store import read_rows
-from fivestones.data.synth import Outcome, finished, settings_of, synthesize
-from fivestones.data.teacher import Preview, Told, preview
-from fivestones.environments.soap import generate as soap
-from fivestones.environments.soap import knowledge
-from fivestones.environments.soap.rows import MakeRow, Paraphrase
+from fivestones.environments.finqa.diagnose import BEHAVIOURS, diagnose
+from fivestones.environments.finqa.environment import FinqaEnvironment
+from fivestones.environments.openenv.client import RemoteEnvironment
 from fivestones.environments.soap.spec import spec as soap_spec
 from fivestones.environments.structured import StructuredEnvironment
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
 from fivestones.judges import Judges
 from fivestones.own import resolve
-from fivestones.protocols import Progress, Scorer
-from fivestones.recipe import CriterionPart, JudgePart, Recipe, StructuredPart, SynthPart
+from fivestones.protocols import Scorer
+from fivestones.recipe import CriterionPart, FinqaPart, JudgePart, Recipe
 from fivestones.score.retry import retrying
 from fivestones.score.rubric import RubricScorer
-from fivestones.teachers import SoapTeacher
+from fivestones.score.unknown import Known
 from fivestones.train.gdpo import Points
-from fivestones.types import Generation, Split, Task
+from fivestones.types import Generation, Message, Rollout, Split, Task
 
-Rows = Mapping[Split, Sequence[Mapping[str, Any]]]
 NOTE_COLUMNS = ("note", "section_text")  # of a file of real cases
 LONGEST_WAIT = 60.0  # seconds before a judge is asked again
-TEXTS = ("dialogue", "note")  # of a row, that a preview shows
 OWN_ENVIRONMENT = ("tasks", "reply", "scorer", "lenient", "reference_text")  # ScoredEnvironment
-
-
-def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Outcome:
-    """The recipe's synthetic data in `folder`. Finished data needs no teacher: its prompts are those of the
-    certificate, whatever they are now."""
-    part = _synth_part(recipe)
-    known = finished(folder)
-    prompts = (known or {}).get("synth", {}).get("teacher", {}).get("prompts")
-    with ExitStack() as stack:
-        teacher = None
-        if part.teacher and known is None:
-            teacher = stack.enter_context(SoapTeacher(part, part.teacher, recipe.seed, folder))
-            prompts = teacher.prompts
-        return synthesize(
-            _planned(part, recipe.seed),
-            MakeRow(recipe.seed, part.length),
-            Paraphrase(recipe.seed, part.length),
-            folder,
-            settings=settings_of(part, seed=recipe.seed, generator=soap.version(), prompts=prompts),
-            embedder=embedder(part.embedder),
-            workers=part.workers,
-            teaching=teacher.teaching if teacher else None,
-            progress=progress,
-        )
-
-
-def preview_data(recipe: Recipe, folder: Path, count: int) -> Preview:
-    """`count` rows as they would be, spread over all."""
-    part = _synth_part(recipe)
-    items = _planned(part, recipe.seed)
-    if part.teacher is None:
-        make = MakeRow(recipe.seed, part.length)
-        return preview(partial(_plainly, make), items, count, TEXTS, at_once=(part.workers, part.workers))
-    with SoapTeacher(part, part.teacher, recipe.seed, folder) as teacher:
-        return preview(teacher.teacher.tell, items, count, TEXTS, at_once=teacher.at_once)
-
-
-def check_teacher(recipe: Recipe) -> None:
-    """Raises UsageError for prompts or a key of the recipe's teacher; nobody is asked."""
-    part = recipe.synth
-    if part and part.teacher:
-        SoapTeacher(part, part.teacher, recipe.seed, None).close()
-
-
-def _plainly(make: MakeRow, item: soap.PlanItem) -> Told:
-    began = time.monotonic()
-    row = make(item, 0)
-    return Told(row=row, draft=row, attempts=(), seconds=time.monotonic() - began)
-
-
-def _synth_part(recipe: Recipe) -> SynthPart:
-    if recipe.synth is None or recipe.environment.kind != "soap":
-        raise UsageError(
-            f"recipe {recipe.name}: nothing to synthesize: it has no `synth` part for environment `soap`"
-        )
-    return recipe.synth
-
-
-def _planned(part: SynthPart, seed: int) -> list[soap.PlanItem]:
-    return soap.plan(
-        knowledge.load(),
-        part.train,
-        part.test,
-        seed,
-        styles=part.styles,
-        held_out_style=part.held_out_style,
-        held_out_share=part.held_out_share,
-    )
-
-
-def sample_rows(recipe: Recipe, count: int) -> Rows:
-    """The user's rows; or, of data still to be synthesized, up to `count` rows of each split, not yet
-    compared with each other."""
-    part = recipe.synth
-    if part is None:
-        return load_rows(recipe, Path())
-    embedder(part.embedder)  # tells now when what it needs is missing
-    few = part.model_copy(update={"train": min(part.train, count), "test": min(part.test, count)})
-    make = MakeRow(recipe.seed, part.length)
-    rows: dict[Split, list[Mapping[str, Any]]] = {"train": [], "test": []}
-    for item in _planned(few, recipe.seed):
-        rows[item.split].append(make(item, 0))
-    return rows
-
-
-def load_rows(recipe: Recipe, data: Path) -> Rows:
-    """The rows of both splits: made ones from `data`, or the user's files."""
-    if recipe.synth:
-        return {
-            split: read_rows(data / f"{split}.parquet", ("id", "dialogue", "note", "facts"))
-            for split in ("train", "test")
-        }
-    assert recipe.files is not None
-    spec = structured_spec(recipe)
-    files = recipe.files
-    rows = load_files(files, seed=recipe.seed, cluster=spec.cluster if spec else None)
-    if spec and files.test is None:
-        # whole, before its rows are parted: a fault is told by its row in the file
-        StructuredEnvironment(spec, {"train": read_rows(files.train)}, {"train": str(files.train)})
-    return rows
-
-
-def structured_spec(recipe: Recipe) -> StructuredPart | None:
-    return soap_spec() if recipe.environment.kind == "soap" else recipe.environment.structured
 
 
 @dataclass(frozen=True)
@@ -152,13 +41,14 @@ class Job:
     """
 
     recipe: Recipe
-    rows: Rows
+    data: Data
     folder: Path | None = None
 
     @property
     def generation(self) -> Generation:
         part = self.recipe.generation
-        return Generation(max_tokens=part.max_tokens, stop=part.stop, template=part.template)
+        template = {**part.template, "tools": list(self.tools)} if self.tools else part.template
+        return Generation(max_tokens=part.max_tokens, stop=part.stop, template=template)
 
     @property
     def greedy(self) -> Generation:
@@ -174,14 +64,41 @@ class Job:
             sources: dict[Split, str] = {}
             if files:
                 sources = {"train": str(files.train), "test": str(files.test or files.train)}
-            return StructuredEnvironment(spec, self.rows, sources)
-        made = resolve(
-            "environment.kind", part.kind, {**part.options, "rows": self.rows}, self.recipe.modules
-        )
+            return StructuredEnvironment(spec, self.data.rows, sources)
+        if part.kind == "finqa":
+            assert self.data.tables is not None
+            return FinqaEnvironment(self.data.rows, self.data.tables, part.finqa or FinqaPart())
+        if part.kind == "openenv":
+            assert part.openenv is not None
+            return RemoteEnvironment(part.openenv, seed=self.recipe.seed)
+        rows = {**part.options, "rows": self.data.rows}
+        made = resolve("environment.kind", part.kind, rows, self.recipe.modules)
         missing = [name for name in OWN_ENVIRONMENT if not hasattr(made, name)]
         if missing:
             raise UsageError(f"environment `{part.kind}` lacks {', '.join(missing)}")
         return made
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """Schemas of the environment's tools in OpenAI's form; none for a job of one turn."""
+        return tuple(getattr(self.environment, "tools", ()))
+
+    def turns(self, task: Task) -> Sequence[Message]:
+        """What imitation says for a task that has a reference: one answer, or an episode with tools."""
+        if self.tools:
+            episode: Sequence[Message] = self.environment.demonstration(task)
+            return episode
+        return (Message("assistant", self.environment.reference_text(task)),)
+
+    @property
+    def behaviours(self) -> Mapping[str, str]:
+        """What is watched in an episode -> in words."""
+        return BEHAVIOURS if self.recipe.environment.kind == "finqa" else {}
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """Tags by which the test set is told apart."""
+        return ("tables", "level") if self.recipe.environment.kind == "finqa" else ("style",)
 
     @cached_property
     def judges(self) -> Judges:
@@ -189,8 +106,8 @@ class Job:
 
     @cached_property
     def scorer(self) -> Scorer:
-        """What is unscored is asked again."""
-        return self._patient(self._scorer, self.recipe.judge)
+        """What is unscored is asked again, but for what the environment could not finish."""
+        return Known(self._patient(self._scorer, self.recipe.judge))
 
     @cached_property
     def second_scorer(self) -> Scorer | None:
@@ -304,7 +221,11 @@ class Job:
         return self._dataset(name, list(real.tasks("test")))
 
     def _dataset(self, name: str, tasks: Sequence[Task]) -> Dataset:
-        return Dataset(name, tasks, self.scorer, self.environment.lenient, self.criteria, self.at_once)
+        env, watched = self.environment, self._diagnosed if self.behaviours else None
+        return Dataset(name, tasks, self.scorer, env.lenient, self.criteria, self.at_once, watched)
+
+    def _diagnosed(self, task: Task, rollout: Rollout) -> Mapping[str, float | None]:
+        return diagnose(task, rollout.messages, rollout.finish)
 
     def _real_notes(self, name: str, path: Path) -> Dataset:
         """Clinicians' notes have other sections than S, O, A, P: note and output are compared as one text, in

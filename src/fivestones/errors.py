@@ -48,6 +48,11 @@ class JudgePausedError(FivestonesError):
     exit_code = 7
 
 
+class EnvironmentFault(Exception):
+    """What an environment runs on failed (a server is gone): the rollout is unscored, never scored 0. `collect`
+    turns it into data."""
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """' Did you mean `x`?' for the closest allowed name, or '' when none is close."""
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)

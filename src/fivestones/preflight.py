@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from fivestones.build import Job, check_teacher, load_rows, sample_rows
+from fivestones.build import Job
+from fivestones.build_data import check_teacher, load_data, sample_data
 from fivestones.errors import DataError
 from fivestones.machine import available_memory, process_memory
 from fivestones.models.load import device_of
@@ -72,6 +73,8 @@ def check_prompts(stages: Stages) -> Prompts:
         begun = (stages.run.path / "recipe.yaml").is_file()  # then it was told before
         if not begun and (told := too_few(watch.every, stages.recipe.train.steps)):
             log.warning(told)
+    if stages.job.tools:
+        stages.chat_of_prompts.check_tools(stages.job.tasks("test")[0].prompt)
     if stages.recipe.train.scale == "gdpo":
         _ = stages.job.points
     used, tasks = stages.train_tasks, stages.job.tasks("train")
@@ -100,11 +103,9 @@ def check_prompts(stages: Stages) -> Prompts:
 
 
 def _can_imitate(stages: Stages) -> None:
-    limit, env = stages.recipe.generation.max_tokens, stages.job.environment
-    references = [env.reference_text(task) for task in stages.references(stages.train_tasks)]
-    plain = {"add_special_tokens": False, "split_special_tokens": True}
-    # the end token comes on top
-    if all(len(stages.tokenizer(text, **plain)["input_ids"]) >= limit for text in references):
+    limit = stages.recipe.generation.max_tokens
+    references = stages.references(stages.train_tasks)
+    if all(stages.longest_turn(task) > limit for task in references):
         raise DataError(no_demonstrations(len(references), limit))
 
 
@@ -131,8 +132,8 @@ def stages_for(recipe: Recipe, run: Path | None = None, progress: Progress | Non
     made = run is not None and (run / "data" / "test.parquet").is_file()
     if not made:
         check_teacher(recipe)
-    rows = load_rows(recipe, run / "data") if run and made else sample_rows(recipe, SAMPLED)
-    return Stages(Job(recipe, rows), RunDir(run or Path("-")), progress or (lambda done, total, text: None))
+    data = load_data(recipe, run / "data") if run and made else sample_data(recipe, SAMPLED)
+    return Stages(Job(recipe, data), RunDir(run or Path("-")), progress or (lambda done, total, text: None))
 
 
 def free_memory(recipe: Recipe) -> int | None:

@@ -45,6 +45,32 @@ class SynthPart(Part):
     teacher: TeacherPart | None = None  # a chat model writes the texts; None: the grammar does
 
 
+class WorldPart(Part):
+    """A made world of companies, their tables and questions about them (finqa)."""
+
+    short: bool = False  # few tables with few lines and short names: for small models and short contexts
+    companies_train: Positive = 145
+    companies_val: Positive = 31
+    companies_test: Positive = 31
+    tables: tuple[Positive, Positive] = (20, 40)  # of a company: least, most
+    train: Positive = 4030  # questions about one table (L0 to L4)
+    val: Natural = 522
+    test: Positive = 558
+    multi_train: Natural = 991  # questions about several (L5, L6); in training only where asked for
+    multi_val: Natural = 126
+    multi_test: Natural = 131
+    levels: tuple[Literal["L0", "L1", "L2", "L3", "L4"], ...] = Field(
+        ("L0", "L1", "L2", "L3", "L4"), min_length=1
+    )  # of the questions about one table
+    workers: Positive = 2
+
+    @model_validator(mode="after")
+    def _ordered(self) -> WorldPart:
+        if self.tables[0] > self.tables[1]:
+            raise ValueError(f"tables: got {self.tables}; allowed: the least, then the most")
+        return self
+
+
 class FilesPart(Part):
     """A user's own data: JSONL or Parquet files."""
 
@@ -91,16 +117,49 @@ class StructuredPart(Part):
         return self
 
 
+Level = Literal["L0", "L1", "L2", "L3", "L4", "L5", "L6", "single", "multi"]
+
+
+class OpenEnvPart(Part):
+    """An environment behind OpenEnv's WebSocket protocol, on this machine or another."""
+
+    url: str = Field(pattern=r"^wss?://")  # such as ws://127.0.0.1:8000/ws
+    train: Positive = 400  # tasks
+    test: Positive = 100
+    timeout: float = Field(30.0, gt=0)  # seconds that a reply may take
+
+
+class FinqaPart(Part):
+    """Questions about financial tables, answered with tools."""
+
+    levels: tuple[Level, ...] = Field(
+        ("L0", "L1", "L2", "L3", "L4", "single"), min_length=1
+    )  # that training asks; all are evaluated. Real data says only whether one table is needed, or several
+    curriculum: bool = False  # training begins with the first of `levels` and adds one after the other
+    grading: Literal["strict", "openenv"] = "strict"
+    submit: bool = False  # the answer is given to a tool `submit_answer`, not as a line FINAL ANSWER
+    format: Literal["world", "rllm", "snorkel"] = "world"  # whose data: made here, or a public set's
+    data: Path | None = None  # rllm: data.tar.gz or its folder; snorkel: its folder
+
+    @model_validator(mode="after")
+    def _whole(self) -> FinqaPart:
+        if (self.format == "world") != (self.data is None):
+            raise ValueError(f"format `{self.format}`: `data` goes with the formats rllm and snorkel")
+        return self
+
+
 class EnvironmentPart(Part):
-    kind: str = "soap"  # soap | structured | module:attribute
+    kind: str = "soap"  # soap | finqa | openenv | structured | module:attribute
     structured: StructuredPart | None = None
+    finqa: FinqaPart | None = None
+    openenv: OpenEnvPart | None = None
     options: dict[str, Any] = {}  # handed to a user's own environment
     max_turns: Positive = 1  # assistant turns of an episode; above 1 for an environment that replies
 
     @field_validator("kind")
     @classmethod
     def _known(cls, kind: str) -> str:
-        return known(kind, ("soap", "structured"))
+        return known(kind, ("soap", "finqa", "openenv", "structured"))
 
 
 MEMBERS = {"facts": (0, 0), "llm": (0, 0), "people": (0, 1), "ensemble": (2, 99)}  # kind -> fewest, most
@@ -265,6 +324,7 @@ class Recipe(Part):
     modules: tuple[Path, ...] = ()
     environment: EnvironmentPart = EnvironmentPart()
     synth: SynthPart | None = None
+    world: WorldPart | None = None
     files: FilesPart | None = None
     model: ModelPart = ModelPart()
     judge: JudgePart = JudgePart()
@@ -277,15 +337,39 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        if (self.synth is None) == (self.files is None):
-            raise ValueError("give exactly one of `synth` (made data) and `files` (your own data)")
+        self._data()
         kind, structured = self.environment.kind, self.environment.structured
         if kind == "structured" and structured is None:
             raise ValueError("environment.kind is `structured`: give `environment.structured`")
         if kind != "structured" and structured is not None:
             raise ValueError(f"environment.structured goes with kind `structured`, not `{kind}`")
-        if kind != "soap" and self.synth is not None:
-            raise ValueError(f"synth makes data for environment.kind `soap`, not `{kind}`: give `files`")
+        for name in ("finqa", "openenv"):
+            if kind != name and getattr(self.environment, name) is not None:
+                raise ValueError(f"environment.{name} goes with kind `{name}`, not `{kind}`")
+        if kind in ("finqa", "openenv") and self.environment.max_turns == 1:
+            raise ValueError(
+                f"environment.max_turns is 1, which leaves kind `{kind}` no turn after a tool's reply; "
+                "allowed: 2 and more, such as 20"
+            )
         if self.warmup.kind == "references" and self.warmup.references == 0:
             raise ValueError("warmup.kind `references` needs warmup.references above 0")
         return self
+
+    def _data(self) -> None:
+        """Exactly one source of data, which suits the environment."""
+        kind, finqa = self.environment.kind, self.environment.finqa
+        given = [name for name in ("synth", "world", "files") if getattr(self, name) is not None]
+        if kind == "openenv" or (finqa and finqa.data):
+            if given:
+                raise ValueError(f"{given[0]}: environment.kind `{kind}` brings its own data; leave it out")
+            return
+        if kind == "finqa":
+            if given != ["world"]:
+                raise ValueError("environment.kind `finqa` needs `world`, or environment.finqa.data")
+            return
+        if self.world:
+            raise ValueError(f"world makes data for environment.kind `finqa`, not `{kind}`")
+        if len(given) != 1:
+            raise ValueError("give exactly one of `synth` (made data) and `files` (your own data)")
+        if kind != "soap" and self.synth is not None:
+            raise ValueError(f"synth makes data for environment.kind `soap`, not `{kind}`: give `files`")

@@ -20,9 +20,21 @@ Polarity = Literal["present", "absent"]
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """What an assistant asks of a tool."""
+
+    name: str
+    arguments: str  # JSON text of an object
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
+    """One turn. What a model sampled is its raw text, calls and all; `calls` are those of a demonstration,
+    which the chat template writes in its own syntax behind `content`."""
+
     role: Role
     content: str
+    calls: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +88,7 @@ class Rollout:
 
     task_id: str
     messages: tuple[Message, ...]  # the whole chat, prompt included
+    prompt_messages: int  # how many of them are the prompt
     prompt_ids: tuple[int, ...]  # [P]
     completion_ids: tuple[int, ...]  # [C] sampled tokens and, between turns, tool replies
     loss_mask: tuple[bool, ...]  # [C] True where the policy sampled the token
@@ -87,6 +100,11 @@ class Rollout:
         lengths = {len(self.completion_ids), len(self.loss_mask), len(self.logprobs)}
         if len(lengths) != 1:
             raise ValueError(f"rollout of {self.task_id}: unequal stream lengths {sorted(lengths)}")
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """What was said and heard after the prompt."""
+        return self.messages[self.prompt_messages :]
 
     @property
     def answer(self) -> str:

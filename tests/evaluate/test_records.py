@@ -36,6 +36,13 @@ def test_round_trip_over_several_appends(tmp_path: Path) -> None:
     assert read_records(path) == [record("t1"), record("t2", text="lone \ud800 surrogate"), unknown]
 
 
+def test_behaviours_and_the_transcript_come_back(tmp_path: Path) -> None:
+    turns = ({"role": "assistant", "content": "é"}, {"role": "tool", "content": "[]"})
+    told = record(behaviours={"blind_repeat": None, "turns": 3.0}, transcript=turns)
+    append_records(tmp_path / "a.jsonl", [told])
+    assert read_records(tmp_path / "a.jsonl") == [told]
+
+
 def test_a_bad_line_inside_is_an_error_that_says_where(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     append_records(path, [record("t1")])
@@ -58,6 +65,8 @@ def test_a_record_is_checked_where_it_is_born() -> None:
         record(unscored={"S": "timeout"})
     with pytest.raises(ValueError, match="outside"):
         record(criteria={"S": 1.5})
+    with pytest.raises(ValueError, match="finite"):
+        record(behaviours={"turns": float("nan")})
 
 
 def test_cases(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class Model:
             rollout = Rollout(
                 task_id=t.id,
                 messages=(*t.prompt, Message("assistant", self.say)),
+                prompt_messages=len(t.prompt),
                 prompt_ids=ids(t),
                 completion_ids=(1, 9, 2),
                 loss_mask=(True, False, True),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fivestones.errors import DataError
 from fivestones.models.load import load_tokenizer, model_folder
 from fivestones.recipe import ModelPart
 from fivestones.rollout.chat import Chat
@@ -104,7 +105,7 @@ def test_replies_where_the_template_trims() -> None:
 def test_a_template_that_rewrites_earlier_turns_has_no_delta() -> None:
     c = chat(NO_THOUGHTS)
     said = [Message("user", "x"), Message("assistant", "<think>hm</think>yes")]
-    with pytest.raises(ValueError, match="rewrites earlier turns"):
+    with pytest.raises(DataError, match="rewrites earlier turns"):
         c.reply_ids(said, [Message("tool", "42")], ended=True)
     plainly = [Message("user", "x"), Message("assistant", "yes")]
     assert list(c.reply_ids(plainly, [Message("tool", "42")], ended=True)) == [

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fivestones.build import Job, sample_rows
+from fivestones.build import Job
+from fivestones.build_data import sample_data
 from fivestones.errors import UsageError
 from fivestones.evaluate.identity import judge_digest
 from fivestones.recipe_load import load_recipe
@@ -18,7 +19,7 @@ SERVED = {"kind": "llm", "serve": {"context": 2048}}
 def test_a_served_judge_is_built_and_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "_has", lambda python, module: True)
     recipe = load_recipe("soap", "smoke", {"judge": SERVED})
-    job = Job(recipe, sample_rows(recipe, 2), tmp_path / "run")
+    job = Job(recipe, sample_data(recipe, 2), tmp_path / "run")
     assert job.criteria == ("S", "O", "A", "P") and job.judges.usage is not None
     assert not (tmp_path / "run").exists()  # the server's log begins with the first question
 

@@ -14,6 +14,7 @@ import pytest
 import tiny
 import tiny_job
 from fivestones.build import Job
+from fivestones.build_data import Data
 from fivestones.errors import JudgePausedError, UsageError
 from fivestones.recipe import Recipe
 from fivestones.rollout.chat import Chat
@@ -50,7 +51,7 @@ def shared(
         "train": {"steps": 1, "tasks_per_step": 2, "refill": 0, "checkpoint_every": 1},
     }
     recipe = Recipe.model_validate({**made, **{k: {**made.get(k, {}), **v} for k, v in parts.items()}})
-    job = Job(recipe, {"train": rows, "test": rows})
+    job = Job(recipe, Data({"train": rows, "test": rows}))
     return Shared(job, RunDir(folder / "run"), lambda done, total, text: None)
 
 

@@ -11,6 +11,7 @@ import pytest
 import tiny_job
 from attempts import rollout
 from fivestones.build import Job
+from fivestones.build_data import Data
 from fivestones.preflight import check_prompts
 from fivestones.recipe import Recipe
 from fivestones.runlog import RunDir, read_jsonl
@@ -46,7 +47,7 @@ def stages(folder: Path, model: Path, **train: Any) -> Stages:
         "train": {"steps": 6, "tasks_per_step": 2, "refill": 0, **train},
         "evaluate": {"contestants": ["trained"]},
     }
-    job = Job(Recipe.model_validate(made), {"train": rows, "test": rows})
+    job = Job(Recipe.model_validate(made), Data({"train": rows, "test": rows}))
     return Stages(job, RunDir(folder / "run"), lambda done, total, text: None)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from fivestones.build import _planned
+from fivestones.build_data import _planned
 from fivestones.environments.soap import knowledge
 from fivestones.environments.soap.teacher import Dialogue, Draft, MakeDraft, Note, load_prompts
 from fivestones.judges import soap_lexicon

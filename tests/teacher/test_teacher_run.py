@@ -15,7 +15,7 @@ from authors import SCENARIOS, author, drafts, passing, recipe_for
 import fivestones
 import tiny_job
 from fivestones import api
-from fivestones.build import _planned, preview_data, synthesize_data
+from fivestones.build_data import _planned, preview_data, synthesize_data
 from fivestones.chat import ReplyCache
 from fivestones.data.certificate import read, verify
 from fivestones.data.store import read_rows

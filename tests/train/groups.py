@@ -16,6 +16,7 @@ def rollout(name: str, *, tokens: int = 3, mask: Sequence[bool] | None = None, f
     return Rollout(
         task_id=name,
         messages=(Message("user", name), Message("assistant", f"{name}-{first}")),
+        prompt_messages=1,
         prompt_ids=(1, 2),
         completion_ids=tuple(range(first, first + len(kept))),
         loss_mask=kept,

@@ -158,6 +158,7 @@ def learn(policy: TorchPolicy, part: TrainPart, temperature: float) -> list[floa
             Rollout(
                 task_id=t.id,
                 messages=rollout(t.id).messages,
+                prompt_messages=1,
                 prompt_ids=prompts[t.id],
                 completion_ids=c.token_ids,
                 loss_mask=(True,) * 2,

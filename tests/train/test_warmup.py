@@ -67,9 +67,12 @@ def test_a_resumed_warmup_goes_on_where_it_was() -> None:
     assert taught(len(batches), batches)[0].seen == []
 
 
+EXAMPLE = (Message("user", "e2"), Message("assistant", "a2"))
+
+
 def test_examples_are_earlier_turns() -> None:
     prompt = (Message("system", "s"), Message("user", "q"))
-    got = with_examples(prompt, [(Message("user", "e1"), "a1"), (Message("user", "e2"), "a2")])
+    got = with_examples(prompt, [[Message("user", "e1"), Message("assistant", "a1")], EXAMPLE])
     assert [(m.role, m.content) for m in got] == [
         ("system", "s"),
         ("user", "e1"),

@@ -268,13 +268,14 @@ def _audited(
     from fivestones.audit import audit as audit_judge
     from fivestones.audit import read_cases
     from fivestones.audit.cases import fields_of
-    from fivestones.build import Job, sample_rows
+    from fivestones.build import Job
+    from fivestones.build_data import Data, sample_data
     from fivestones.data.store import sha256
     from fivestones.evaluate.identity import judge_digest
 
     cases = read_cases(file)
     fields = fields_of(cases)
-    job = Job(recipe, sample_rows(recipe, attacks) if attacks else {}, folder)
+    job = Job(recipe, sample_data(recipe, attacks) if attacks else Data({}), folder)
     with closing(job.judges) as judges:
         # what is audited is no work for the people of its labels
         judge, fresh = (judges.make(recipe.judge, fields, fresh=anew, ask=False) for anew in (False, True))
@@ -325,12 +326,13 @@ def _todo(
 
 def _audit_rows(run: Path, said: Reviews) -> list[dict[str, Any]]:
     """With the references of the run's own data."""
-    from fivestones.build import Job, load_rows
+    from fivestones.build import Job
+    from fivestones.build_data import load_data
     from fivestones.recipe_load import load_recipe
     from fivestones.score.people.cases import audit_rows
 
     recipe = load_recipe(run / "recipe.yaml")
-    job = Job(recipe, load_rows(recipe, run / "data"))
+    job = Job(recipe, load_data(recipe, run / "data"))
     splits: tuple[Split, ...] = ("test", "train")  # labels are of rollouts, so that train goes last
     references = {task.id: task.reference for split in splits for task in job.tasks(split)}
     return audit_rows(said, references, tuple((job.output_schema or {}).get("properties", ())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class EvalRecord:
     total: float | None  # points; None = unscored; 0 when a gate failed
     unscored: Mapping[str, str] = field(default_factory=dict)  # criterion -> cause
     seconds: float = 0.0  # generating this output; its share when many are generated at once
+    behaviours: Mapping[str, float | None] = field(default_factory=dict)  # None: does not apply
+    transcript: Sequence[Mapping[str, str]] = ()  # turns after the prompt, of a job with tools: role, content
 
     def __post_init__(self) -> None:
         where = f"record of {self.task_id} by {self.contestant}"
@@ -43,6 +45,9 @@ class EvalRecord:
         bad = {k: v for k, v in self.criteria.items() if not 0.0 <= v <= 1.0}
         if bad:
             raise ValueError(f"{where}: criteria outside [0, 1]: {bad}")
+        endless = {k: v for k, v in self.behaviours.items() if v is not None and not math.isfinite(v)}
+        if endless:
+            raise ValueError(f"{where}: behaviours without a finite value: {endless}")
 
 
 def append_records(path: Path, records: Iterable[EvalRecord]) -> None:
@@ -71,6 +76,6 @@ def _record(path: Path, number: int, row: Mapping[str, Any]) -> EvalRecord:
     if unknown:
         raise DataError(f"{path}: line {number} has unknown keys {unknown}; a record has {known}")
     try:
-        return EvalRecord(**row)
+        return EvalRecord(**{**row, "transcript": tuple(row.get("transcript", ()))})
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: line {number} is no evaluation record ({error})") from error

@@ -27,6 +27,7 @@ class Dataset:
     scorer: Scorer
     lenient: Callable[[str], Mapping[str, Any] | None]
     criteria: tuple[str, ...] = ()  # names, in order
+    diagnose: Callable[[Task, Rollout], Mapping[str, float | None]] | None = None  # behaviours in an episode
     at_once: int = 1  # outputs that the scorer may be asked about at the same time
 
 
@@ -96,6 +97,7 @@ def _tell(progress: Progress, before: int, total: int, label: str, ended: int) -
 
 def _record(name: str, dataset: Dataset, group: Group, key: str, seconds: float) -> EvalRecord:
     task, (rollout,), (score,) = group.task, group.rollouts, group.scores
+    turns = rollout.turns
     return EvalRecord(
         task_id=task.id,
         contestant=name,
@@ -113,4 +115,6 @@ def _record(name: str, dataset: Dataset, group: Group, key: str, seconds: float)
         total=score.reward,
         unscored=score.unscored,
         seconds=seconds,
+        transcript=[{"role": m.role, "content": m.content} for m in turns] if len(turns) > 1 else (),
+        behaviours=dataset.diagnose(task, rollout) if dataset.diagnose else {},
     )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from fivestones.errors import DataError, EnvironmentFault
 from fivestones.protocols import Environment, Sampler
 from fivestones.types import Completion, Finish, Generation, Message, Rollout, Task
+
+
+log = logging.getLogger(__name__)
 
 
 class Tokens(Protocol):
@@ -32,6 +37,7 @@ class _Open:
     member: int
     prompt_ids: tuple[int, ...]
     messages: list[Message]
+    prompt_messages: int
     ids: list[int] = field(default_factory=list)
     mask: list[bool] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -58,6 +64,7 @@ class _Open:
         return Rollout(
             task_id=self.task.id,
             messages=tuple(self.messages),
+            prompt_messages=self.prompt_messages,
             prompt_ids=self.prompt_ids,
             completion_ids=tuple(self.ids),
             loss_mask=tuple(self.mask),
@@ -87,14 +94,15 @@ def collect(
 
     An episode ends when nothing replies, after `max_turns` turns (finish `turns`), or when another turn of
     `generation.max_tokens` would not fit `context` tokens (finish `length`). Its last message is always the
-    policy's: a reply that nobody can answer is left out.
+    policy's: a reply that nobody can answer is left out. Where the environment failed, or its reply cannot be
+    put into tokens, the rollout ends with finish `error`: nothing is known of it.
     """
     rows: list[_Open] = []
     seen: Counter[str] = Counter()
     for task in tasks:
         prompt = chat.prompt_ids(task.prompt)
         for member in range(seen[task.id], seen[task.id] + group_size):
-            rows.append(_Open(task, member, prompt, list(task.prompt)))
+            rows.append(_Open(task, member, prompt, list(task.prompt), len(task.prompt)))
         seen[task.id] += group_size
     done: dict[int, Rollout] = {}
     active = list(range(len(rows)))
@@ -103,15 +111,19 @@ def collect(
         def said(place: int, completion: Completion, turn: int = turn, active: list[int] = active) -> None:
             row = rows[active[place]]
             row.said(completion)
-            replies = env.reply(row.task, row.messages) if completion.finish == "stop" else ()
-            if replies and turn + 1 == max_turns:
-                row.finish = "turns"
-            elif replies:
-                ids = chat.reply_ids(row.messages, replies, ended=completion.token_ids[-1] in chat.ends)
-                if len(row.chat_ids) + len(ids) + generation.max_tokens <= context:
-                    row.heard(replies, ids)
-                    return
-                row.finish = "length"
+            try:
+                replies = env.reply(row.task, row.messages) if completion.finish == "stop" else ()
+                if replies and turn + 1 == max_turns:
+                    row.finish = "turns"
+                elif replies:
+                    ids = chat.reply_ids(row.messages, replies, ended=completion.token_ids[-1] in chat.ends)
+                    if len(row.chat_ids) + len(ids) + generation.max_tokens <= context:
+                        row.heard(replies, ids)
+                        return
+                    row.finish = "length"
+            except (EnvironmentFault, DataError) as fault:
+                log.warning("rollout of %s ended: %s", row.task.id, fault)
+                row.finish = "error"
             done[active[place]] = row.rollout(version)
             if ended:
                 ended(active[place], done[active[place]])

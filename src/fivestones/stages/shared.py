@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class Shared:
     # the model
 
     def chat(self, model: Any) -> Chat:
-        return Chat(self.tokenizer, end_tokens(self.tokenizer, model), self.recipe.generation.template)
+        return Chat(self.tokenizer, end_tokens(self.tokenizer, model), self.job.generation.template)
 
     def sampler(self, model: Any, slots: int, chat: Chat) -> NativeSampler:
         return NativeSampler(model, self.tokenizer, chat.ends, slots=slots, context=self.context)
@@ -98,9 +99,13 @@ class Shared:
     def prompt_tokens(self, prompt: Sequence[Message]) -> int:
         key = tuple(prompt)
         if key not in self._lengths:
-            chat = Chat(self.tokenizer, (), self.recipe.generation.template)
-            self._lengths[key] = len(chat.prompt_ids(prompt))
+            self._lengths[key] = len(self.chat_of_prompts.prompt_ids(prompt))
         return self._lengths[key]
+
+    @cached_property
+    def chat_of_prompts(self) -> Chat:
+        """Without a model, which knows more end tokens."""
+        return Chat(self.tokenizer, (), self.job.generation.template)
 
     def lengths(self, prompts: Sequence[Sequence[Message]], label: str) -> list[int]:
         """Tokens of each; tells its progress."""
@@ -160,30 +165,41 @@ class Shared:
         return [t for t in tasks if t.reference.get("output")][:limit]
 
     def demonstrations(self, chat: Chat, tasks: Sequence[Task]) -> list[Sample]:
-        env, out, long = self.job.environment, [], 0
+        out, long = [], 0
         for task in tasks:
-            answer = chat.answer_ids(env.reference_text(task))
-            if len(answer) > self.recipe.generation.max_tokens:
+            answer, mask = chat.episode_ids(task.prompt, self.job.turns(task))
+            prompt = chat.prompt_ids(task.prompt)
+            if self.too_long(mask) or len(prompt) + len(answer) > self.context:
                 long += 1
                 continue
-            out.append(demonstration(task.id, chat.prompt_ids(task.prompt), answer))
+            out.append(demonstration(task.id, prompt, answer, mask))
         if long:
             log.warning("%d references are longer than generation.max_tokens and are not imitated", long)
         if not out:
             raise DataError(no_demonstrations(long, self.recipe.generation.max_tokens))
         return out
 
-    def examples(self, tasks: Sequence[Task]) -> list[tuple[Message, str]]:
-        """The shortest of the allowed references, as (user message, answer). Raises UsageError when there is
-        none."""
-        env = self.job.environment
+    def longest_turn(self, task: Task) -> int:
+        """Tokens of the longest turn that the task's demonstration says, end token included."""
+        said = [self.chat_of_prompts.spoken(t) for t in self.job.turns(task) if t.role == "assistant"]
+        plain = {"add_special_tokens": False, "split_special_tokens": True}
+        return 1 + max(len(self.tokenizer(text, **plain)["input_ids"]) for text in said)
+
+    def too_long(self, mask: Sequence[bool]) -> bool:
+        """A turn of the episode, of which `mask` [C] marks what an assistant says, could not be sampled."""
+        turns = (sum(run) for said, run in groupby(mask) if said)
+        return max(turns) > self.recipe.generation.max_tokens
+
+    def examples(self, tasks: Sequence[Task]) -> list[tuple[Message, ...]]:
+        """The shortest of the allowed references: the user's turn and those that follow. Raises UsageError
+        when there is none."""
         short = sorted(self.references(tasks), key=lambda t: (len(t.prompt[-1].content), t.id))
         if not short:
             raise UsageError(
                 "examples in the prompt need train rows with a reference output (warmup.references is 0, or "
                 "the data has none)"
             )
-        return [(t.prompt[-1], env.reference_text(t)) for t in short[: self.recipe.evaluate.examples]]
+        return [(t.prompt[-1], *self.job.turns(t)) for t in short[: self.recipe.evaluate.examples]]
 
     # rollouts
 

@@ -59,11 +59,10 @@ def imitate(
         after_step(policy.step, total, metrics)
 
 
-def with_examples(prompt: Sequence[Message], examples: Sequence[tuple[Message, str]]) -> tuple[Message, ...]:
-    """The prompt with solved examples as earlier turns: (user message, answer) each."""
+def with_examples(prompt: Sequence[Message], examples: Sequence[Sequence[Message]]) -> tuple[Message, ...]:
+    """The prompt with solved examples as earlier turns: a user's and those that followed it."""
     *head, last = prompt
-    turns = [m for user, answer in examples for m in (user, Message("assistant", answer))]
-    return (*head, *turns, last)
+    return (*head, *(turn for example in examples for turn in example), last)
 
 
 def winners(groups: Sequence[Group]) -> list[tuple[Task, Rollout]]:

@@ -1,0 +1,136 @@
+"""The made world of finqa on disk: tables and questions as Parquet, and the certificate over both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fivestones.data.store import iter_rows, read_rows, sha256, write_rows
+from fivestones.environments.finqa.tables import Table, Tables
+from fivestones.environments.finqa.world import certificate, make_world
+from fivestones.errors import DataError, RunExistsError
+from fivestones.protocols import Progress
+from fivestones.recipe import Recipe, WorldPart
+from fivestones.runlog import write_json
+from fivestones.types import Split
+
+Row = Mapping[str, Any]
+NAME = "certificate.json"
+KIND = "finqa"
+SPLITS = ("train", "val", "test")
+COLUMNS = ("id", "company", "level", "question", "answer", "plan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    folder: Path
+    new: bool  # False: the folder held this world already
+    certificate: Mapping[str, Any]
+
+    @property
+    def message(self) -> str:
+        rows = self.certificate["summary"]["questions"]
+        state = "" if self.new else " are there already: nothing to do"
+        return f"{self.folder}: {rows} questions{state}"
+
+
+def make_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Made:
+    """tables.parquet, a file of questions for each split, and certificate.json in `folder`. Raises
+    RunExistsError when it holds data of other settings."""
+    assert recipe.world is not None
+    settings = _settings(recipe.world, recipe.seed)
+    if (folder / NAME).is_file():
+        body = read_certificate(folder)
+        if body.get("settings") != settings:
+            raise RunExistsError(f"{folder}: holds data of other settings; choose another directory")
+        if changed := _changed(folder, body):
+            raise RunExistsError(
+                f"{folder}: {changed[0]} is missing or was changed after it was certified; choose another "
+                "directory, or delete this one"
+            )
+        return Made(folder=folder, new=False, certificate=body)
+
+    def tell(done: int, total: int, text: str) -> None:
+        if progress:
+            progress(done, total, text)
+
+    world = make_world(recipe.world, recipe.seed, recipe.world.workers, tell)
+    tell(0, 1, "certifying")
+    body = {"kind": KIND, "settings": settings, **certificate.certify(world.tables, world.questions)}
+    files = {"tables.parquet": world.tables} | {f"{s}.parquet": world.questions.get(s, ()) for s in SPLITS}
+    written = {}
+    for name, rows in files.items():
+        if rows:
+            write_rows(folder / name, rows)
+            written[name] = sha256(folder / name)
+    body["files"] = written
+    write_json(folder / NAME, body)
+    tell(1, 1, "written")
+    return Made(folder=folder, new=True, certificate=body)
+
+
+def verify_data(folder: Path) -> list[str]:
+    """What does not hold of the certificate, everything recomputed from the files."""
+    body = read_certificate(folder)
+    findings = [f"{name}: is missing, or not the file that was certified" for name in _changed(folder, body)]
+    if findings:
+        return findings
+    questions = {s: read_rows(path) for s in SPLITS if (path := folder / f"{s}.parquet").is_file()}
+    return certificate.verify(read_rows(folder / "tables.parquet"), questions, body)
+
+
+def read_certificate(folder: Path) -> Mapping[str, Any]:
+    """Raises DataError when there is none, or it is no object."""
+    path = folder / NAME
+    try:
+        body = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(body, dict):
+        raise DataError(f"{path}: got {type(body).__name__}, needs an object")
+    return body
+
+
+def read_world(folder: Path) -> tuple[dict[Split, Sequence[Row]], Tables]:
+    """Questions to train on and to test, and all tables."""
+    splits: tuple[Split, ...] = ("train", "test")
+    rows: dict[Split, Sequence[Row]] = {s: read_rows(folder / f"{s}.parquet", COLUMNS) for s in splits}
+    return rows, tables_of(iter_rows(folder / "tables.parquet", ("company", "table", "columns", "rows")))
+
+
+def sample_world(part: WorldPart, seed: int, count: int) -> tuple[dict[Split, Sequence[Row]], Tables]:
+    """A small world of the same kind: about `count` questions of each split."""
+    changes: dict[str, int] = {"companies_val": 1, "val": 0, "multi_val": 0, "workers": 1}
+    for split in ("train", "test"):
+        changes[f"companies_{split}"] = min(2, getattr(part, f"companies_{split}"))
+        changes[split] = min(count, getattr(part, split))
+        changes[f"multi_{split}"] = min(max(2, count // 4), getattr(part, f"multi_{split}"))
+    world = make_world(part.model_copy(update=changes), seed, 1, lambda done, total, text: None)
+    return {"train": world.questions["train"], "test": world.questions["test"]}, tables_of(world.tables)
+
+
+def tables_of(rows: Any) -> Tables:
+    return Tables(
+        [
+            Table(
+                company=row["company"],
+                name=row["table"],
+                description=row["description"],
+                columns=tuple(json.loads(row["columns"])),
+                rows=tuple(map(tuple, json.loads(row["rows"]))),
+            )
+            for row in rows
+        ]
+    )
+
+
+def _settings(part: WorldPart, seed: int) -> dict[str, Any]:
+    return {"seed": seed, "world": part.model_dump(mode="json", exclude={"workers"})}
+
+
+def _changed(folder: Path, body: Mapping[str, Any]) -> list[str]:
+    files = body.get("files") or {}
+    return [n for n, digest in files.items() if not (folder / n).is_file() or sha256(folder / n) != digest]
