@@ -31,9 +31,10 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 run: install ## the main job: recipe soap, laptop profile, into runs/soap
 	$(BIN)/fivestones run soap --profile laptop
 
-smoke: install ## the same code with tiny counts (2 minutes), into runs/smoke
-	rm -rf runs/smoke
+smoke: install ## both jobs with tiny counts (4 minutes), into runs/smoke and runs/smoke-finqa
+	rm -rf runs/smoke runs/smoke-finqa
 	$(BIN)/fivestones run soap --profile smoke --out runs/smoke
+	$(BIN)/fivestones run finqa --profile smoke --out runs/smoke-finqa
 
 lint: install ## ruff, mypy, import layers
 	$(BIN)/ruff check .

@@ -26,7 +26,7 @@ from fivestones.recipe_load import digest, dump, load_recipe
 from fivestones.runlog import RunDir, disk_errors, read_jsonl, write_atomic, write_json
 
 if TYPE_CHECKING:
-    from fivestones.data.synth import Outcome
+    from fivestones.build_data import Made
     from fivestones.data.teacher import Preview
     from fivestones.stages import Stages
 
@@ -111,7 +111,7 @@ def synth(
     *,
     profile: str | None = None,
     progress: Progress | None = None,
-) -> Outcome:
+) -> Made:
     """train.parquet, test.parquet and certificate.json in `out`."""
     from fivestones.build_data import synthesize_data
 
@@ -355,7 +355,6 @@ def _evaluated(stages: Stages, inputs: Mapping[str, str]) -> None:
 
     recipe, directory = stages.recipe, stages.run
     records = stages.evaluate(_trained(stages))
-    held_out = recipe.synth.held_out_style if recipe.synth else None
     part = recipe.evaluate
     summary = summarize(
         records,
@@ -367,7 +366,7 @@ def _evaluated(stages: Stages, inputs: Mapping[str, str]) -> None:
         sections=stages.job.criteria,
         extra_sections={d.name: d.criteria for d in stages.datasets},
         slice_by=stages.job.slices,
-        held_out={"style": held_out} if held_out else None,
+        held_out=stages.job.held_out,
     )
     declared = Run(directory.path).recipe.evaluate.model_dump(mode="json")
     used = part.model_dump(mode="json")

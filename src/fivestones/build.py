@@ -70,7 +70,8 @@ class Job:
             return FinqaEnvironment(self.data.rows, self.data.tables, part.finqa or FinqaPart())
         if part.kind == "openenv":
             assert part.openenv is not None
-            return RemoteEnvironment(part.openenv, seed=self.recipe.seed)
+            asked: dict[Split, int] = {"train": part.openenv.train, "test": part.openenv.test}
+            return RemoteEnvironment(part.openenv.url, count=asked, timeout_s=part.openenv.timeout)
         rows = {**part.options, "rows": self.data.rows}
         made = resolve("environment.kind", part.kind, rows, self.recipe.modules)
         missing = [name for name in OWN_ENVIRONMENT if not hasattr(made, name)]
@@ -94,6 +95,16 @@ class Job:
     def behaviours(self) -> Mapping[str, str]:
         """What is watched in an episode -> in words."""
         return BEHAVIOURS if self.recipe.environment.kind == "finqa" else {}
+
+    @property
+    def held_out(self) -> Mapping[str, str]:
+        """Tag -> the value that training never sees."""
+        synth, finqa = self.recipe.synth, self.recipe.environment.finqa
+        if self.recipe.environment.kind == "finqa" and not {"L5", "L6", "multi"} & set(
+            (finqa or FinqaPart()).levels
+        ):
+            return {"tables": "multi"}
+        return {"style": synth.held_out_style} if synth and synth.held_out_style else {}
 
     @property
     def slices(self) -> tuple[str, ...]:
@@ -249,6 +260,19 @@ class Job:
     def _as_one_text(self, text: str) -> Mapping[str, str] | None:
         sections = self.environment.parse(text)
         return None if sections is None else {"note": "\n".join(sections.values())}
+
+
+def served_environment(recipe: Recipe, data: Data) -> Any:
+    """The recipe's environment for clients of a protocol in which an episode ends with a tool call. Raises
+    UsageError for one without tools."""
+    part = recipe.environment
+    if part.kind == "finqa":
+        asked = (part.finqa or FinqaPart()).model_copy(update={"submit": True})
+        recipe = recipe.model_copy(update={"environment": part.model_copy(update={"finqa": asked})})
+    job = Job(recipe, data)
+    if not job.tools:
+        raise UsageError(f"environment `{part.kind}` has no tools to serve")
+    return job.environment
 
 
 def _notes(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:

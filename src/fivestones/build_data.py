@@ -30,6 +30,7 @@ from fivestones.recipe import Recipe, StructuredPart, SynthPart
 from fivestones.teachers import SoapTeacher
 from fivestones.types import Split
 
+Made = Outcome | worlds.Made
 Rows = Mapping[Split, Sequence[Mapping[str, Any]]]
 TEXTS = ("dialogue", "note")  # of a row, that a preview shows
 
@@ -42,7 +43,7 @@ class Data:
     tables: Tables | None = None  # of finqa
 
 
-def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Outcome | worlds.Made:
+def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Made:
     """The recipe's synthetic data in `folder`. Finished data needs no teacher: its prompts are those of the
     certificate, whatever they are now."""
     if recipe.world:

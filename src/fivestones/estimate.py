@@ -22,6 +22,9 @@ SYNTH_SECONDS = 0.012  # a row, generation and deduplication, one worker
 WORDS = {"short": 220, "long": 1050}  # of a dialogue
 TOKENS_A_WORD = 1.4
 INSTRUCTIONS = 120  # tokens of the system message and the chat template
+QUESTION = 260  # tokens of a question about tables, with the tools in words
+TURNS = 6  # assistant turns of an episode with tools, where so many are allowed
+HEARD = 80  # tokens of a tool's reply
 FILLED = 0.6  # mean completion as a share of generation.max_tokens
 RUNTIME_BYTES = 700 << 20  # torch, transformers and the process itself
 HELD = 1.6  # what a CPU's heap comes to hold of what comes and goes with one step, as a multiple of it
@@ -124,7 +127,10 @@ class Cost:
 
 
 def synth_rows(recipe: Recipe) -> Rows | None:
-    """None when the recipe reads files: their rows have to be looked at."""
+    """None when the recipe brings its data: its rows have to be looked at."""
+    if world := recipe.world:
+        tested = world.test + world.multi_test
+        return Rows(train=world.train, test=tested, prompt=QUESTION)
     if recipe.synth is None:
         return None
     prompt = WORDS[recipe.synth.length] * TOKENS_A_WORD + INSTRUCTIONS
@@ -146,25 +152,33 @@ def forward(size: ModelSize, tokens: float, prompts: float, length: float) -> fl
 
 def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[str, float]:
     prompt = rows.prompt
+    turns = min(recipe.environment.max_turns, TURNS)
     done = FILLED * recipe.generation.max_tokens
+    a_turn = done + (HEARD if turns > 1 else 0)
+    said, episode = turns * done, turns * a_turn
 
     def decode(tokens: float, slots: int) -> float:
         return forward(size, tokens, 0, 0) / rates.decode_at(slots)
 
     def imitate(passes: int) -> float:
         count = recipe.warmup.references * passes
-        return 3 * forward(size, count * (prompt + done), count, prompt) / rates.update
+        return 3 * forward(size, count * (prompt + episode), count, prompt) / rates.update
+
+    def again(rollouts: float) -> float:
+        """Later turns compute again what was said and heard before them."""
+        return forward(size, rollouts * turns * (turns - 1) / 2 * a_turn, 0, 0) / rates.prefill
 
     def answer(tasks: int, length: float) -> float:
         prefill = forward(size, tasks * length, tasks, length) / rates.prefill
-        return prefill + decode(tasks * done, recipe.evaluate.slots)
+        return prefill + again(tasks) + decode(tasks * said, recipe.evaluate.slots)
 
     tasks = recipe.train.tasks_per_step
     rollouts = tasks * recipe.rollout.group_size
     step = (
         forward(size, tasks * prompt, tasks, prompt) / rates.prefill
-        + decode(rollouts * done, recipe.rollout.slots)
-        + 3 * forward(size, tasks * prompt + rollouts * done, tasks, prompt) / rates.update
+        + again(rollouts)
+        + decode(rollouts * said, recipe.rollout.slots)
+        + 3 * forward(size, tasks * prompt + rollouts * episode, tasks, prompt) / rates.update
     )
     tested = min(recipe.evaluate.tasks or rows.test, rows.test)
     evaluate = 0.0

@@ -42,7 +42,7 @@ def test_slots_read_in_buckets_change_nothing(family: str, bucket: int) -> None:
 def caches_of(lanes: int = 2, members: int = 2, heads: int = 2, size: int = 8) -> LaneCaches:
     made = LaneCaches(lanes, members, {0: (torch.zeros(heads, 1, size),) * 2}, 8, 12, bucket=4)
     for lane, n in enumerate((3, 6)):
-        made.store_prompt(lane, {0: (torch.randn(heads, n, size), torch.randn(heads, n, size))}, slice(0, n))
+        made.store_prompt(lane, {0: (torch.randn(heads, n, size), torch.randn(heads, n, size))})
     return made
 
 

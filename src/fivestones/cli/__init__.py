@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from fivestones import __version__, environ
+from fivestones.cli.env import env_app
 from fivestones.cli.judge import judge_app
 from fivestones.cli.synth import synth_app
 from fivestones.cli.verb import command_line, follow, stdout
@@ -26,9 +27,10 @@ app = typer.Typer(
 )
 app.add_typer(synth_app, name="synth")
 app.add_typer(judge_app, name="judge")
+app.add_typer(env_app, name="env")
 
 RecipeArgument = Annotated[
-    str, typer.Argument(help="a built-in recipe (soap) or a .yaml file", metavar="RECIPE")
+    str, typer.Argument(help="a built-in recipe (soap, finqa) or a .yaml file", metavar="RECIPE")
 ]
 OverridesArgument = Annotated[
     list[str] | None, typer.Argument(help="overrides, such as train.steps=60", metavar="[KEY=VALUE]...")

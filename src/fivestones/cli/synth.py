@@ -32,7 +32,7 @@ synth_app = typer.Typer(
 @synth_app.command()
 def make(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help="a built-in recipe (soap) or a .yaml file", metavar="RECIPE")],
+    recipe: Annotated[str, typer.Argument(help="a built-in recipe (soap, finqa) or a .yaml file", metavar="RECIPE")],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="overrides, such as synth.train=1000", metavar="[KEY=VALUE]...")
     ] = None,
@@ -69,13 +69,13 @@ def verify(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="what `fivestones synth` wrote", metavar="DIR")],
 ) -> None:
-    """Recompute the certificate from the files: duplicates, splits, nearest neighbours, counts."""
+    """Recompute the certificate from the files: duplicates, splits, answers, counts."""
     with follow(context, command_line("synth", "verify", str(folder))) as (_, progress):
-        from fivestones.data.certificate import verify as findings_of
+        from fivestones.build_data import verify_data
 
-        findings = findings_of(folder, progress)
+        findings = verify_data(folder, progress)
     for finding in findings[:SHOWN]:
-        typer.echo(str(finding), err=True)
+        typer.echo(finding, err=True)
     if findings:
         more = f" ({len(findings) - SHOWN} more)" if len(findings) > SHOWN else ""
         typer.echo(f"{folder}: the certificate does not hold: {len(findings)} findings{more}", err=True)

@@ -41,6 +41,10 @@ def _ends(rows: Sequence[Mapping[str, Any]], key: str, times: float, digits: int
 
 def show_data(console: Console, certificate: Mapping[str, Any]) -> None:
     """A data certificate: rows by split, and what was made and removed on the way."""
+    if "questions" in certificate["summary"]:
+        for name, value in _plain(certificate["summary"]):
+            console.print(f"{name.replace('_', ' ')}: {value}", markup=False)
+        return
     table = Table(title="Data", title_justify="left")
     columns = ("", "rows", "scenario groups", "conditions", "specialties", "words (10%, 50%, 90%)")
     for heading in columns:

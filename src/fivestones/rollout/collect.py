@@ -12,7 +12,6 @@ from fivestones.errors import DataError, EnvironmentFault
 from fivestones.protocols import Environment, Sampler
 from fivestones.types import Completion, Finish, Generation, Message, Rollout, Task
 
-
 log = logging.getLogger(__name__)
 
 

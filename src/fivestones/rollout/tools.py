@@ -112,11 +112,16 @@ def _turn(message: Message, *, calls: bool) -> dict[str, Any]:
             for i, c in enumerate(message.calls)
         ]
         return {"role": message.role, "content": message.content, "tool_calls": asked}
+    return {"role": message.role, "content": written(message)}
+
+
+def written(message: Message) -> str:
+    """A turn's text with its calls as `INTRODUCTION` asks for them."""
     blocks = [
         f'<tool_call>\n{{"name": {json.dumps(c.name)}, "arguments": {c.arguments}}}\n</tool_call>'
         for c in message.calls
     ]
-    return {"role": message.role, "content": "\n".join(filter(None, [message.content, *blocks]))}
+    return "\n".join(filter(None, [message.content, *blocks]))
 
 
 def _shows(apply: Apply, chat: Turns, **arguments: Any) -> bool:

@@ -15,7 +15,7 @@ from fivestones.stages.interrupt import WholeSteps
 from fivestones.stages.shared import Shared
 from fivestones.train.breaker import Breaker
 from fivestones.train.grpo import train
-from fivestones.train.schedule import tasks_at
+from fivestones.train.schedule import opened, tasks_at
 from fivestones.train.step_log import group_metrics, rollout_rows
 from fivestones.types import Group, Task
 
@@ -30,7 +30,15 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
         policy.keep_reference()
     chat = shared.chat(policy.model)
     sampler = shared.sampler(policy.model, recipe.rollout.slots, chat)
-    tasks = shared.train_tasks
+    finqa = recipe.environment.finqa
+    levels = finqa.levels if finqa and finqa.curriculum else None
+
+    def next_tasks(step: int, extra: int) -> Sequence[Task]:
+        tasks = shared.train_tasks
+        if levels:
+            tasks = opened(tasks, levels, step, recipe.train.steps)
+        return tasks_at(tasks, recipe.train.tasks_per_step, recipe.seed, step, extra)
+
     shared.resume(policy, "train")
     logged = [r for r in read_jsonl(run.metrics_path) if r["phase"] == "train"]
     judged = [(r["unscored"], round(r["rollouts"] * r["gate_rate"])) for r in logged]
@@ -93,7 +101,7 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
     with whole:
         train(
             recipe.train,
-            lambda step, extra: tasks_at(tasks, recipe.train.tasks_per_step, recipe.seed, step, extra),
+            next_tasks,
             roll,
             policy,
             sampler,

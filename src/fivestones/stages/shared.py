@@ -77,7 +77,10 @@ class Shared:
         return Chat(self.tokenizer, end_tokens(self.tokenizer, model), self.job.generation.template)
 
     def sampler(self, model: Any, slots: int, chat: Chat) -> NativeSampler:
-        return NativeSampler(model, self.tokenizer, chat.ends, slots=slots, context=self.context)
+        several = self.recipe.environment.max_turns > 1
+        return NativeSampler(
+            model, self.tokenizer, chat.ends, slots=slots, context=self.context, several_turns=several
+        )
 
     def forget(self) -> None:
         """Give back the memory of models of earlier stages, which are large and full of cycles (hooks)."""
@@ -258,6 +261,7 @@ class Shared:
             version=sampler.version,
             ended=ended,
         )
+        sampler.forget()
 
     # phases
 

@@ -17,6 +17,14 @@ def stream(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
+def opened(tasks: Sequence[Task], levels: Sequence[str], step: int, steps: int) -> list[Task]:
+    """A curriculum: the tasks of the first of `levels` (values of the tag `level`) from step 0 on, and of one
+    more level after each equal share of the steps. A level without tasks takes no share."""
+    there = [level for level in levels if any(t.tags["level"] == level for t in tasks)]
+    open_now = there[: 1 + min(step * len(there) // max(steps, 1), len(there) - 1)]
+    return [t for t in tasks if t.tags["level"] in open_now]
+
+
 def tasks_at(tasks: Sequence[Task], per_step: int, seed: int, step: int, extra: int) -> list[Task]:
     """`extra` 0: the next tasks of a walk through shuffled epochs; above: others, drawn for a refill."""
     n = len(tasks)

@@ -101,7 +101,7 @@ class Episode:
         self._messages: list[Message] = list(task.prompt)
 
     def call(self, environment: ServedEnvironment, name: str, arguments: Mapping[str, Any]) -> Observation:
-        """One tool call. The reward comes with the observation that ends the episode. Raises ProtocolError."""
+        """One tool call. The observation that ends the episode has the reward. Raises ProtocolError."""
         if self.done:
             raise ProtocolError("SESSION_ERROR", "the episode is over; reset before the next call")
         if environment.submit is None and name == self._catalogue.submit:
@@ -128,6 +128,7 @@ class Episode:
         rollout = Rollout(
             task_id=self.task.id,
             messages=tuple(self._messages),
+            prompt_messages=len(self.task.prompt),
             prompt_ids=(),
             completion_ids=(),
             loss_mask=(),
@@ -147,7 +148,7 @@ def _said(name: str, text: str) -> Observation:
 
 
 def _written(name: str, arguments: Mapping[str, Any]) -> str:
-    """A call as an assistant's text. Angle brackets inside are escaped: markup in an argument is no markup."""
+    """A call as an assistant's text; `<` is escaped, so that an argument cannot end the call."""
     text = json.dumps(arguments, ensure_ascii=False).replace("<", "\\u003c")
     content = write((Call(name, text),))
     read = parse(content).calls

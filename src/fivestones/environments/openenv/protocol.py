@@ -3,10 +3,11 @@
 A client asks over the WebSocket `/ws`, one message of JSON text at a time, and gets one answer to each but
 `close`:
 
-    {"type": "reset", "data": {...}}                                     -> observation
-    {"type": "step", "data": {"type": "list_tools"}}                     -> observation {"tools": [...]}
-    {"type": "step", "data": {"type": "call_tool", "tool_name", "arguments"}} -> observation {"result", "error"}
-    {"type": "state"}                                                    -> state
+    {"type": "reset", "data": {...}}                    -> observation: the question
+    {"type": "step", "data": {"type": "list_tools"}}    -> observation: {"tools": [...]}
+    {"type": "step", "data": {"type": "call_tool", "tool_name", "arguments"}}
+                                                        -> observation: {"result", "error"}
+    {"type": "state"}                                   -> state
     {"type": "close"}
 
     {"type": "observation", "data": {"observation": {...}, "reward": number or null, "done": bool}}
@@ -137,7 +138,9 @@ def read_answer(text: str | bytes) -> Answer:
     message = _object(text)
     kind, data = message.get("type"), message.get("data")
     if not isinstance(data, dict):
-        raise ProtocolError("VALIDATION_ERROR", f"data of `{_shown(kind)}` must be an object, got {_shown(data)}")
+        raise ProtocolError(
+            "VALIDATION_ERROR", f"data of `{_shown(kind)}` must be an object, got {_shown(data)}"
+        )
     if kind == "observation":
         return _read_observation(data)
     if kind == "state":
@@ -177,8 +180,8 @@ def write_tools(schemas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def result_text(observation: Mapping[str, Any]) -> str:
-    """What a tool said, as text for the model. A result is plain, or an MCP result ({"content", "data", ...});
-    its error is text that begins with `error: `.
+    """What a tool said, as text for the model. A result is plain, or MCP's ({"content", "data", ...}); an
+    error is text that begins with `error: `.
 
     Raises ProtocolError when not the tool but what it runs on failed (`transport_error`, `timeout`)."""
     error = observation.get("error")

@@ -1,8 +1,8 @@
 """A server of the OpenEnv protocol: WebSocket `/ws`, one episode at a time per connection, and `/health`.
 
 Hands out questions, tool results and, with the observation that ends an episode, the reward of the
-environment's scorer. A reset may name a `task_id`, or a `seed` and a `split`; `state` tells how many tasks each
-split has. References never leave the server.
+environment's scorer. A reset may name a `task_id`, or a `seed` and a `split`; `state` tells how many tasks
+each split has. References never leave the server.
 """
 
 from __future__ import annotations
@@ -187,7 +187,10 @@ class Server:
                 return await self._call(episode, name, arguments)
             case AskState():
                 episode = session.episode
-                state: dict[str, Any] = {"episode_id": session.id, "step_count": episode.steps if episode else 0}
+                state: dict[str, Any] = {
+                    "episode_id": session.id,
+                    "step_count": episode.steps if episode else 0,
+                }
                 state["task_id"] = episode.task.id if episode else None
                 return State({**state, "tasks": self.catalogue.counts()})
             case Close():
@@ -215,8 +218,8 @@ def serve(
 ) -> None:
     """Serves an environment until SIGTERM or SIGINT, then returns. For the main thread.
 
-    make: makes the environment; called once in each of the `workers` threads. observe: what of a task a client
-    is shown at reset. started: told the port when the server listens.
+    make: makes the environment; called once in each of the `workers` threads. observe: what of a task a
+    client is shown at reset. started: told the port when the server listens.
     Raises UsageError when the address cannot be had, or `websockets` is not installed.
     """
     server = Server(make, splits=splits, limits=limits, workers=workers, observe=observe)

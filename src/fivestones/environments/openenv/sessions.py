@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -85,7 +86,9 @@ class Session:
 
     def list_tools(self) -> Sequence[Mapping[str, Any]]:
         tools = self._observed(ListTools()).observation.get("tools")
-        if not isinstance(tools, list) or not all(isinstance(tool, dict) and "name" in tool for tool in tools):
+        if not isinstance(tools, list) or not all(
+            isinstance(tool, dict) and "name" in tool for tool in tools
+        ):
             raise SessionLost(f"{self._tools.url} lists no tools")
         return tools
 
@@ -107,10 +110,8 @@ class Session:
 
     def _ask(self, request: Request) -> Answer:
         async def exchange() -> str | bytes:
-            try:
+            with suppress(ConnectionClosed):  # one that refuses says why before it closes: that is read next
                 await self._socket.send(write_request(request))
-            except ConnectionClosed:
-                pass  # a server that refuses says why before it closes: that is read next
             return await self._socket.recv()
 
         from websockets.exceptions import ConnectionClosed
@@ -279,8 +280,8 @@ def socket_url(url: str) -> str:
 def changed(url: str, before: str, after: str) -> DataError:
     """The server's questions are not those that training began with."""
     return DataError(
-        f"{url} gives another question for the same seed or task: first {before[:120]!r}, then {after[:120]!r}; "
-        "training needs a server whose reset keeps to its seed"
+        f"{url} gives another question for the same seed or task: first {before[:120]!r}, then "
+        f"{after[:120]!r}; training needs a server whose reset keeps to its seed"
     )
 
 

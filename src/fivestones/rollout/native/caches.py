@@ -151,8 +151,8 @@ class LaneCaches:
         # what a step reads, by its shape; written in place, so that a recorded step finds it again
         self._steps: dict[tuple[int, ...], _Step] = {}
 
-    def store_prompt(self, lane: int, tail: KeyValues, cut: slice) -> None:
-        """Fill a lane with tail[cut], the prompt without the prefix, and start its completions anew."""
+    def store_prompt(self, lane: int, tail: KeyValues) -> None:
+        """Fill a lane with the prompt without the prefix, and start its completions anew."""
         for layer, (kt, vt) in tail.items():
             if layer not in self.prompt:
                 heads, _, d = kt.shape
@@ -162,9 +162,21 @@ class LaneCaches:
                 ):
                     kind[layer] = (kt.new_zeros(rows, heads, slots, d), kt.new_zeros(rows, heads, slots, d))
             for buffer, new in zip(self.prompt[layer], (kt, vt), strict=True):
-                buffer[lane, :, : cut.stop - cut.start] = new[:, cut]
-        self.prompt_len[lane] = cut.stop - cut.start
+                buffer[lane, :, : new.shape[1]] = new
+            self.prompt_len[lane] = kt.shape[1]
         self.at[lane] = 0
+
+    def chat(self, lane: int, member: int, tokens: int) -> KeyValues:
+        """Keys and values of a member's prompt without the prefix and of the first `tokens` of its
+        completion."""
+        row, prompt = lane * self.members + member, int(self.prompt_len[lane])
+        return {
+            layer: (
+                torch.cat([self.prompt[layer][0][lane, :, :prompt], k[row, :, :tokens]], dim=1),
+                torch.cat([self.prompt[layer][1][lane, :, :prompt], v[row, :, :tokens]], dim=1),
+            )
+            for layer, (k, v) in self.own.items()
+        }
 
     def keep(self, lanes: list[int]) -> None:
         """Drop all other lanes."""

@@ -24,6 +24,7 @@ from fivestones.rollout.native.caches import KeyValues, LaneCaches, TailLayout
 from fivestones.rollout.native.grammar import Grammar
 from fivestones.rollout.native.packed import packed_linears
 from fivestones.rollout.native.replay import BUCKET, Replay
+from fivestones.rollout.native.turns import ContinuedLayout, OpenChats, Past, joined, known
 from fivestones.types import Completion, Finish, Generation
 
 PREFILL_TOKENS = 4096  # tokens of one prefill row
@@ -57,19 +58,28 @@ class NativeSampler:
         *,
         slots: int = 32,
         context: int = 1 << 30,
+        several_turns: bool = False,
     ) -> None:
-        """model: prepared by `models.attention.install`; slots: rows decoded at once."""
+        """model: prepared by `models.attention.install`; slots: rows decoded at once; several_turns: chats
+        are kept for the next call, until `forget`."""
         self.model, self.tokenizer, self.slots, self.context = model, tokenizer, slots, context
         self.ends = frozenset(ends)
         self.version = 0
         self.bucket = BUCKET if model.device.type == "cuda" else 1
         self.replay = Replay.on(model.device, self._forward)
+        self._chats = OpenChats() if several_turns else None
         self._grammars: dict[str, Grammar] = {}
         self._grammar: Grammar | None = None  # of the call under way
 
     def sync(self, weights: Any, version: int) -> None:
         """In-process: the weights are the policy's own."""
         self.version = version
+        self.forget()
+
+    def forget(self) -> None:
+        """No chat goes on."""
+        if self._chats:
+            self._chats.clear()
 
     @torch.inference_mode()
     def generate(
@@ -83,6 +93,8 @@ class NativeSampler:
         if not groups:
             return []
         self._constrain(groups, generation.schema)
+        if self._chats:
+            self._chats.begin()
         done: dict[int, Completion] = {}
 
         def end(member: _Member) -> None:
@@ -146,7 +158,7 @@ class NativeSampler:
                 fresh = {lane: waiting.pop() for lane in free[: len(waiting)]}
                 running = [fresh.get(i, g) for i, g in enumerate(running)]
                 self._prefill(fresh, caches, prefix, len(prefix_ids), generation)
-                _retire(running, end)  # an answer may end with its first token
+                self._retire(running, caches, end)  # an answer may end with its first token
                 continue
             busy = [i for i, g in enumerate(running) if g is not None]
             if not busy and not waiting:
@@ -155,7 +167,7 @@ class NativeSampler:
                 caches.keep(busy)
                 running = [running[i] for i in busy]
             self._decode(running, caches, generation)
-            _retire(running, end)
+            self._retire(running, caches, end)
 
     def _forward(self, ids: Tensor, positions: Tensor, layout: Any) -> Tensor:
         device = self.model.device
@@ -181,26 +193,35 @@ class NativeSampler:
         generation: Generation,
     ) -> None:
         """Prompts of the new groups, several to a row; samples their first tokens."""
+        pasts = {
+            lane: self._chats.find(group.prompt, shared) if self._chats else {}
+            for lane, group in fresh.items()
+        }
+        new = {lane: group.prompt[shared + known(pasts[lane]) :] for lane, group in fresh.items()}
         rows: list[list[int]] = []
-        for lane, group in fresh.items():
-            tokens = sum(len(fresh[i].prompt) - shared for i in rows[-1]) if rows else 0
-            if not rows or tokens + len(group.prompt) - shared > PREFILL_TOKENS:
+        for lane in fresh:
+            tokens = sum(len(new[i]) for i in rows[-1]) if rows else 0
+            if not rows or tokens + len(new[lane]) > PREFILL_TOKENS:
                 rows.append([])
             rows[-1].append(lane)
         for lanes in rows:
-            tails = [fresh[lane].prompt[shared:] for lane in lanes]
-            layout: Any = (
-                TailLayout(prefix, shared, tuple(map(len, tails)))
-                if shared
-                else PackedLayout([(len(tail), ()) for tail in tails]).capture()
-            )
+            tails = [new[lane] for lane in lanes]
+            lengths = tuple(map(len, tails))
+            layout: Any
+            if any(pasts[lane] for lane in lanes):
+                layout = ContinuedLayout(prefix, shared, [pasts[lane] for lane in lanes], lengths)
+            elif shared:
+                layout = TailLayout(prefix, shared, lengths)
+            else:
+                layout = PackedLayout([(n, ()) for n in lengths]).capture()
             hidden = self._forward(
                 torch.tensor([[t for tail in tails for t in tail]]), layout.position_ids(), layout
             )[0]
             ends = np.cumsum([len(tail) for tail in tails])
             logits = self._logits(hidden[torch.from_numpy(ends - 1).to(hidden.device)])
             for lane, tail, end, row in zip(lanes, tails, ends, logits, strict=True):
-                caches.store_prompt(lane, layout.captured, slice(int(end) - len(tail), int(end)))
+                cut = slice(int(end) - len(tail), int(end))
+                caches.store_prompt(lane, joined(pasts[lane], layout.captured, cut))
                 members = fresh[lane].members
                 self._sample(row.expand(len(members), -1), list(members), generation)
 
@@ -222,6 +243,24 @@ class NativeSampler:
             if group is None:
                 caches.at[lane] = 0
         self._sample(self._logits(hidden[torch.tensor(rows, device=hidden.device)]), members, generation)
+
+    def _retire(
+        self, running: list[_Group | None], caches: LaneCaches, end: Callable[[_Member], None]
+    ) -> None:
+        """Tell of members that have just finished; free the lanes of groups without an open one."""
+        for lane, group in enumerate(running):
+            if group is None:
+                continue
+            for j, member in enumerate(group.members):
+                if member.finish is not None and not member.ended:
+                    member.ended = True
+                    if self._chats and member.finish == "stop":
+                        fed = member.token_ids[:-1]  # the last token has not been computed
+                        past = Past(caches.prefix_len, caches.chat(lane, j, len(fed)))
+                        self._chats.keep((*group.prompt, *fed), past)
+                    end(member)
+            if all(m.ended for m in group.members):
+                running[lane] = None
 
     def _logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.model.get_output_embeddings()(hidden)
@@ -270,19 +309,6 @@ class NativeSampler:
         return Completion(
             text=text, token_ids=tuple(ids), logprobs=tuple(member.logprobs), finish=member.finish
         )
-
-
-def _retire(running: list[_Group | None], end: Callable[[_Member], None]) -> None:
-    """Tell of members that have just finished; free the lanes of groups without an open one."""
-    for i, group in enumerate(running):
-        if group is None:
-            continue
-        for member in group.members:
-            if member.finish is not None and not member.ended:
-                member.ended = True
-                end(member)
-        if all(m.ended for m in group.members):
-            running[i] = None
 
 
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

@@ -9,11 +9,12 @@ tables does not pay for those of forty.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 Series = dict[int, int]  # year -> amount
+Move = Callable[[int, int], int]  # (year, balance so far) -> what is added
 GRAIN = 1000  # dollars
 HISTORY = 8  # years, the first of which only opens the roll-forwards
 
@@ -50,8 +51,20 @@ def key_of(label: str) -> str:
     return "_".join("".join(c if c.isalnum() else " " for c in label.lower()).split())
 
 
-class Ledger:
-    """All facts of one company. A fact is a Series; members of a breakdown are keyed by `key_of` their name.
+def plus(*series: Mapping[int, int]) -> Series:
+    return {y: sum(s[y] for s in series) for y in series[0]}
+
+
+def minus(one: Mapping[int, int], *rest: Mapping[int, int]) -> Series:
+    return {y: one[y] - sum(s[y] for s in rest) for y in one}
+
+
+def negative(series: Mapping[int, int]) -> Series:
+    return {y: -amount for y, amount in series.items()}
+
+
+class Maker:
+    """How facts are made: random streams, shares, parts and roll-forwards.
 
     stream: the seed of its random streams, such as "7:train:12".
     """
@@ -65,15 +78,20 @@ class Ledger:
         return random.Random(f"{self._stream}:{group}")
 
     def split(
-        self, group: str, total: Series, names: Sequence[str], weights: Sequence[float] | None = None
+        self,
+        group: str,
+        total: Series,
+        labels: Sequence[str],
+        weights: Sequence[float] | None = None,
+        step: int = GRAIN,
     ) -> dict[str, Series]:
-        """`total` of each year in parts named so, whose weights drift from year to year."""
+        """`total` of each year in parts labelled so, whose weights drift from year to year."""
         rng = self.rng(group)
-        now = list(weights) if weights else [rng.uniform(0.6, 2.4) for _ in names]
-        parts: dict[str, Series] = {key_of(name): {} for name in names}
+        now = list(weights) if weights else [rng.uniform(0.6, 2.4) for _ in labels]
+        parts: dict[str, Series] = {key_of(label): {} for label in labels}
         for year in self.years:
             now = [w * rng.uniform(0.86, 1.18) for w in now]
-            for series, amount in zip(parts.values(), parted(total[year], now), strict=True):
+            for series, amount in zip(parts.values(), parted(total[year], now, step), strict=True):
                 series[year] = amount
         return parts
 
@@ -83,18 +101,43 @@ class Ledger:
         level = rng.uniform(least, most)
         return {y: grain(of[y] * level * rng.uniform(1 - jitter, 1 + jitter)) for y in self.years}
 
-    # --- operations -----------------------------------------------------------------------------------------
+    def rolled(self, first: int, moves: Mapping[str, Move]) -> dict[str, Series]:
+        """A roll-forward: opening, the moves (signed; each made from the year and the balance so far),
+        closing. Every year opens where the one before closed."""
+        lines: dict[str, Series] = {"opening": {}, **{name: {} for name in moves}, "closing": {}}
+        balance = first
+        for y in self.years:
+            lines["opening"][y] = balance
+            for name, move in moves.items():
+                lines[name][y] = amount = move(y, balance)
+                balance += amount
+            lines["closing"][y] = balance
+        return lines
+
+    def due(self, group: str, total: Series) -> dict[str, Series]:
+        """`total` by when it falls due: in each of the next five years (`due_1` ..) and after that."""
+        rng = self.rng(group)
+        lines: dict[str, Series] = {k: {} for k in (*(f"due_{n}" for n in range(1, 6)), "thereafter")}
+        for y in self.years:
+            parts = parted(total[y], [rng.uniform(0.5, 1.6) for _ in range(5)] + [rng.uniform(1.8, 3.5)])
+            for name, amount in zip(lines, parts, strict=True):
+                lines[name][y] = amount
+        return lines
+
+
+class Operations(Maker):
+    """Revenue, expenses, income and tax."""
 
     @cached_property
     def revenue_by_segment(self) -> dict[str, Series]:
         rng = self.rng("segments")
-        names = self.profile.segments
-        weights = [rng.uniform(0.5, 2.5) for _ in names]
+        labels = self.profile.segments
+        weights = [rng.uniform(0.5, 2.5) for _ in labels]
         parts: dict[str, Series] = {}
-        for name, weight in zip(names, weights, strict=True):
+        for label, weight in zip(labels, weights, strict=True):
             amount = self.profile.revenue * weight / sum(weights)
             trend = rng.uniform(-0.02, 0.11)
-            parts[key_of(name)] = series = {}
+            parts[key_of(label)] = series = {}
             for year in self.years:
                 series[year] = grain(amount)
                 amount *= 1 + trend + rng.uniform(-0.09, 0.09)
@@ -102,20 +145,57 @@ class Ledger:
 
     @cached_property
     def revenue(self) -> Series:
-        return {y: sum(s[y] for s in self.revenue_by_segment.values()) for y in self.years}
+        return plus(*self.revenue_by_segment.values())
 
     @cached_property
-    def revenue_by_region(self) -> dict[str, Series]:
-        return self.split("regions", self.revenue, self.profile.regions)
+    def restructuring(self) -> dict[str, Series]:
+        """The reserve. There are years without charges."""
+        rng = self.rng("restructuring")
+        return self.rolled(
+            grain(self.revenue[self.years[0]] * rng.uniform(0.004, 0.008)),
+            {
+                "charges": lambda y, b: (
+                    0 if rng.random() < 0.15 else grain(self.revenue[y] * rng.uniform(0.004, 0.012))
+                ),
+                "payments": lambda y, b: -grain(b * rng.uniform(0.35, 0.65)),
+            },
+        )
 
     @cached_property
-    def revenue_by_quarter(self) -> dict[str, Series]:
-        names = ("First quarter", "Second quarter", "Third quarter", "Fourth quarter")
-        return self.split("quarters", self.revenue, names, (0.9, 1.0, 1.0, 1.15))
+    def intangibles(self) -> dict[str, Series]:
+        """Net of amortization."""
+        rng = self.rng("intangibles")
+        return self.rolled(
+            grain(self.revenue[self.years[0]] * rng.uniform(0.15, 0.4)),
+            {
+                "acquired": lambda y, b: (
+                    0 if rng.random() < 0.2 else grain(self.revenue[y] * rng.uniform(0.01, 0.07))
+                ),
+                "amortization": lambda y, b: -grain(b * rng.uniform(0.09, 0.13)),
+            },
+        )
+
+    @cached_property
+    def debt(self) -> dict[str, Series]:
+        """Principal less issue costs, what of it is due soon and what is not; the interest."""
+        rng = self.rng("debt")
+        rate = rng.uniform(0.03, 0.065)
+        principal = self.share("principal", self.revenue, 0.22, 0.6)
+        costs = self.share("issue_costs", principal, 0.006, 0.015)
+        current = self.share("current_debt", principal, 0.05, 0.14)
+        total = minus(principal, costs)
+        return {
+            "principal": principal,
+            "costs": negative(costs),
+            "total": total,
+            "current": current,
+            "long_term": minus(total, current),
+            "interest": {y: grain(total[y] * rate * rng.uniform(0.95, 1.05)) for y in self.years},
+        }
 
     @cached_property
     def income(self) -> dict[str, Series]:
-        """The income statement. Expenses are positive; `other` is income when positive."""
+        """The income statement as far as the tax. Expenses are positive; `other` is income when positive."""
         rng = self.rng("income")
         ratios = {
             "cost": rng.uniform(0.42, 0.66),
@@ -126,24 +206,20 @@ class Ledger:
             name: {y: grain(self.revenue[y] * r * rng.uniform(0.93, 1.07)) for y in self.years}
             for name, r in ratios.items()
         }
-        lines["revenue"] = self.revenue
-        lines["amortization"] = self.intangibles["amortization"]
+        lines["amortization"] = negative(self.intangibles["amortization"])
         lines["restructuring"] = self.restructuring["charges"]
         lines["interest"] = self.debt["interest"]
-        level = rng.uniform(0.003, 0.012)
+        level = rng.uniform(0.004, 0.012)
         lines["other"] = {
             y: grain(self.revenue[y] * level * rng.choice((-1, 1, 1)) * rng.uniform(0.5, 1.5))
             for y in self.years
         }
-        expenses = ("selling", "research", "amortization", "restructuring")
-        lines["gross_profit"] = {y: self.revenue[y] - lines["cost"][y] for y in self.years}
-        lines["operating_expenses"] = {y: sum(lines[k][y] for k in expenses) for y in self.years}
-        lines["operating_income"] = {
-            y: lines["gross_profit"][y] - lines["operating_expenses"][y] for y in self.years
-        }
-        lines["pretax"] = {
-            y: lines["operating_income"][y] - lines["interest"][y] + lines["other"][y] for y in self.years
-        }
+        lines["gross_profit"] = minus(self.revenue, lines["cost"])
+        lines["operating_expenses"] = plus(
+            *(lines[k] for k in ("selling", "research", "amortization", "restructuring"))
+        )
+        lines["operating_income"] = minus(lines["gross_profit"], lines["operating_expenses"])
+        lines["pretax"] = minus(plus(lines["operating_income"], lines["other"]), lines["interest"])
         return lines
 
     @cached_property
@@ -155,13 +231,13 @@ class Ledger:
         lines: dict[str, Series] = {"statutory": {y: grain(pretax[y] * 0.21) for y in self.years}}
         for name, least, most in (
             ("state", 0.012, 0.035),
-            ("foreign", -0.03, 0.025),
+            ("foreign", -0.03, -0.01),
             ("credits", -0.03, -0.008),
-            ("other", -0.012, 0.014),
+            ("other", 0.004, 0.014),
         ):
             lines[name] = {y: grain(pretax[y] * rng.uniform(least, most)) for y in self.years}
-        lines["tax"] = {y: sum(line[y] for line in lines.values()) for y in self.years}
-        lines["net_income"] = {y: pretax[y] - lines["tax"][y] for y in self.years}
+        lines["tax"] = plus(*lines.values())
+        lines["net_income"] = minus(pretax, lines["tax"])
         return lines
 
     @cached_property
@@ -172,83 +248,6 @@ class Ledger:
     def operating_income_by_segment(self) -> dict[str, Series]:
         """Of the segments, and of what belongs to none (`corporate`, an expense)."""
         rng = self.rng("segment_income")
-        total = self.income["operating_income"]
         corporate = {y: -grain(self.revenue[y] * rng.uniform(0.012, 0.03)) for y in self.years}
-        rest = {y: total[y] - corporate[y] for y in self.years}
-        parts = self.split("segment_margins", rest, self.profile.segments)
-        return {**parts, "corporate": corporate}
-
-    @cached_property
-    def restructuring(self) -> dict[str, Series]:
-        """The reserve: opening + charges - payments = closing. There are years without charges."""
-        rng = self.rng("restructuring")
-        balance = grain(self.revenue[self.years[0]] * rng.uniform(0.003, 0.008))
-        lines: dict[str, Series] = {k: {} for k in ("opening", "charges", "payments", "closing")}
-        for y in self.years:
-            charges = 0 if rng.random() < 0.15 else grain(self.revenue[y] * rng.uniform(0.002, 0.012))
-            payments = grain((balance + charges) * rng.uniform(0.35, 0.65))
-            row = (balance, charges, -payments, balance + charges - payments)
-            for name, amount in zip(lines, row, strict=True):
-                lines[name][y] = amount
-            balance += charges - payments
-        return lines
-
-    # --- what roll-forwards share ---------------------------------------------------------------------------
-
-    def rolled(self, group: str, first: int, moves: Sequence[tuple[str, Series]]) -> dict[str, Series]:
-        """opening, the moves (signed), closing: each year opens where the one before closed."""
-        lines: dict[str, Series] = {"opening": {}, **dict(moves), "closing": {}}
-        balance = first
-        for y in self.years:
-            lines["opening"][y] = balance
-            balance += sum(move[y] for _, move in moves)
-            lines["closing"][y] = balance
-        return lines
-
-    @cached_property
-    def intangibles(self) -> dict[str, Series]:
-        """Net: opening + acquired - amortization = closing; `amortization` is positive."""
-        rng = self.rng("intangibles")
-        balance = grain(self.revenue[self.years[0]] * rng.uniform(0.15, 0.4))
-        lines: dict[str, Series] = {k: {} for k in ("opening", "acquired", "amortization", "closing")}
-        for y in self.years:
-            gone = grain(balance * rng.uniform(0.09, 0.13))
-            bought = 0 if rng.random() < 0.2 else grain(self.revenue[y] * rng.uniform(0.01, 0.07))
-            row = (balance, bought, gone, balance + bought - gone)
-            for name, amount in zip(lines, row, strict=True):
-                lines[name][y] = amount
-            balance += bought - gone
-        return lines
-
-    @cached_property
-    def debt(self) -> dict[str, Series]:
-        """Principal in four instruments, less issue costs: what is due soon and what is not; the interest."""
-        rng = self.rng("debt")
-        rate = rng.uniform(0.03, 0.065)
-        principal = self.share("principal", self.revenue, 0.22, 0.6)
-        costs = self.share("issue_costs", principal, 0.006, 0.015)
-        current = self.share("current_debt", principal, 0.05, 0.14)
-        total = {y: principal[y] - costs[y] for y in self.years}
-        return {
-            "principal": principal,
-            "costs": {y: -costs[y] for y in self.years},
-            "total": total,
-            "current": current,
-            "long_term": {y: total[y] - current[y] for y in self.years},
-            "interest": {y: grain(total[y] * rate * rng.uniform(0.95, 1.05)) for y in self.years},
-        }
-
-    @cached_property
-    def instruments(self) -> dict[str, Series]:
-        names = ("Term loan", "Senior notes", "Convertible notes", "Other borrowings")
-        return self.split("instruments", self.debt["principal"], names, (1.5, 3.0, 1.2, 0.6))
-
-    def due(self, group: str, total: Series) -> dict[str, Series]:
-        """`total` by when it falls due: in the next five years (`due_1` ..) and after that."""
-        rng = self.rng(group)
-        lines: dict[str, Series] = {k: {} for k in (*(f"due_{n}" for n in range(1, 6)), "thereafter")}
-        for y in self.years:
-            parts = parted(total[y], [rng.uniform(0.5, 1.6) for _ in range(5)] + [rng.uniform(1.8, 3.5)])
-            for name, amount in zip(lines, parts, strict=True):
-                lines[name][y] = amount
-        return lines
+        rest = minus(self.income["operating_income"], corporate)
+        return {**self.split("segment_margins", rest, self.profile.segments), "corporate": corporate}

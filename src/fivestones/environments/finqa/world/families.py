@@ -13,7 +13,6 @@ from fivestones.environments.finqa.world.drafts import (
     PERCENT,
     POINTS,
     RATIO,
-    SCALES,
     Draft,
     in_unit,
     unit_ask,
@@ -230,4 +229,3 @@ SINGLE = (
     Family("mix shift", mix_shift),
     Family("average", average, held_out=True),
 )
-__all__ = ["SCALES", "SINGLE", "Family"]

@@ -52,6 +52,7 @@ class Sheet:
     year_texts: Mapping[int, str] = field(default_factory=dict)  # in rows, where years are rows
     fillers: tuple[tuple[int, tuple[str | None, ...]], ...] = ()  # rows without figures, before row number
     decoy_of: str | None = None  # the name of the sheet that it can be taken for
+    held_out: bool = False  # its topic or its format is never in the training split
 
     @property
     def header(self) -> tuple[str, ...]:

@@ -134,7 +134,8 @@ def phrasings(family: str, test: bool) -> tuple[Phrasing, ...]:
 
 def worded(phrasing: Phrasing, company: str, draft: Draft) -> str:
     """The question. How the answer is wanted comes last."""
-    question = phrasing.text.format(company=company, **draft.slots)
+    slots = {key: slot.removeprefix("the ").replace("(the ", "(") for key, slot in draft.slots.items()}
+    question = phrasing.text.format(company=company, **slots)
     question = question[0].upper() + question[1:]
     if len(draft.fields) > 1:
         keys = "; ".join(f"{key}: ..." for key, _ in draft.fields)

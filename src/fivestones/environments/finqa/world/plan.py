@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from fivestones.environments.finqa.world.drafts import Draft
@@ -39,9 +38,7 @@ def _years(sheet: Sheet) -> list[dict[str, str]]:
     """Which years a table has: its columns tell, or else the texts of its rows."""
     if sheet.across:
         return []
-    others: Sequence[str] = sheet.header[1:2]
     places = [(line.key, year) for line in sheet.lines[:1] for year in sheet.years]
-    assert others and places
     return [{"table": sheet.name, "query": sheet.query(places)}]
 
 

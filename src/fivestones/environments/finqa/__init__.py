@@ -1,0 +1,1 @@
+"""Questions over the tables of annual reports, answered by calling tools."""
