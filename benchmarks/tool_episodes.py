@@ -68,7 +68,11 @@ def work(arguments: tuple[str, int, int, int]) -> dict[str, float]:
     for i in range(episodes):
         played(environment, *scripts[i % len(scripts)])
     seconds = time.perf_counter() - began
-    return {"seconds": seconds, "episodes": episodes, "calls": sum(len(s) - 1 for _, s in scripts) / len(tasks)}
+    return {
+        "seconds": seconds,
+        "episodes": episodes,
+        "calls": sum(len(s) - 1 for _, s in scripts) / len(tasks),
+    }
 
 
 def run(args: argparse.Namespace, i: int) -> dict[str, Any]:
@@ -90,9 +94,9 @@ def main() -> None:
     made.add_argument("--json", action="store_true", help="JSON instead of a table")
     common.add_repeats(made)
     args = made.parse_args()
-    kept = common.interleave(
-        {"episodes": lambda i: run(args, i)}, repeats=args.repeats, warmup=args.warmup
-    )["episodes"]
+    kept = common.interleave({"episodes": lambda i: run(args, i)}, repeats=args.repeats, warmup=args.warmup)[
+        "episodes"
+    ]
     rates = common.spread([k["rate"] for k in kept])
     result = {
         "machine": common.machine(),

@@ -37,15 +37,12 @@ class Shop(ToolUse):
         return [self.task(row) for row in self.rows.get(split, ())]
 
     def task(self, row: Mapping[str, Any]) -> Task:
-        asked = Message(
-            "user", f"What do {row['count']} of item {row['item']} cost? End with the number only."
-        )
+        asked = Message("user", f"What do {row['count']} of {row['item']} cost? End with the number only.")
         return Task(id=str(row["id"]), prompt=(asked,), reference=row, cluster=str(row["item"]))
 
     def scorer(self, task: Task, rollouts: Sequence[Rollout]) -> list[Score]:
-        return [
-            Score(reward=float(self.final_text(r.messages) == task.reference["answer"])) for r in rollouts
-        ]
+        said = [self.final_text(rollout.messages) for rollout in rollouts]
+        return [Score(reward=float(text == task.reference["answer"])) for text in said]
 
     def lenient(self, text: str) -> Mapping[str, Any] | None:
         return {"answer": text.strip()} if text.strip() else None

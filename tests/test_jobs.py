@@ -126,6 +126,26 @@ def test_a_job_without_code_runs_from_its_rows_to_its_report(model: Path, tmp_pa
     assert all(done <= total for done, total, _ in told)
 
 
+def test_tool_use_runs_from_its_world_to_its_report(tmp_path: Path) -> None:
+    """The real templates and tools with a model that knows nothing: the way is whole, the figures are not."""
+    wide = tiny_job.model_folder(tmp_path / "model", context=32768)
+    counts = changed(wide, generation__max_tokens=300, evaluate__examples=1, warmup__references=2)
+    few = {"evaluate.tasks": 0, "train.steps": 1, "world.test": 4, "world.multi_test": 2, "world.train": 12}
+    run = fivestones.run("finqa", {**counts, **few}, profile="smoke", out=tmp_path / "run")
+    check_summary(run, {"base", "trained"}, [], 1.0)
+    summary = run.summary
+    assert {s["value"] for s in summary["slices"] if s["tag"] == "tables"} == {"single", "multi"}
+    assert [s["value"] for s in summary["slices"] if s["held_out"]] == ["multi"]
+    told = summary["behaviours"]
+    assert set(told["described"]) >= {"no_tool_answer", "uninspected_query", "mental_arithmetic"}
+    assert "no_tool_answer" in run.report.read_text("utf-8")
+    assert phases(run) == ["warmup", "train"]
+    again = fivestones.run(
+        "finqa", {**counts, **few}, profile="smoke", out=tmp_path / "run", resume=True
+    )  # all that is there is used
+    assert again.summary == summary
+
+
 def test_the_trained_folder_is_loaded_by_transformers_alone(model: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

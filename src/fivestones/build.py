@@ -13,6 +13,7 @@ from fivestones.build_data import Data, structured_spec
 from fivestones.data.store import read_rows
 from fivestones.environments.finqa.diagnose import BEHAVIOURS, diagnose
 from fivestones.environments.finqa.environment import FinqaEnvironment
+from fivestones.environments.finqa.real import load_real
 from fivestones.environments.openenv.client import RemoteEnvironment
 from fivestones.environments.soap.spec import spec as soap_spec
 from fivestones.environments.structured import StructuredEnvironment
@@ -225,18 +226,36 @@ class Job:
         structured job, rows like its own."""
         if self.recipe.environment.kind == "soap":
             return self._real_notes(name, path)
+        if self.recipe.environment.kind == "finqa":
+            return self._real_questions(name, path)
         spec = structured_spec(self.recipe)
         if spec is None:
-            raise UsageError("evaluate.extra works with the environments `soap` and `structured`")
+            raise UsageError("evaluate.extra works with the environments `soap`, `finqa` and `structured`")
         real = StructuredEnvironment(spec, {"test": read_rows(path)}, {"test": str(path)})
         return self._dataset(name, list(real.tasks("test")))
 
     def _dataset(self, name: str, tasks: Sequence[Task]) -> Dataset:
-        env, watched = self.environment, self._diagnosed if self.behaviours else None
-        return Dataset(name, tasks, self.scorer, env.lenient, self.criteria, self.at_once, watched)
+        return Dataset(
+            name,
+            tasks,
+            self.scorer,
+            self.environment.lenient,
+            self.criteria,
+            at_once=self.at_once,
+            diagnose=self._diagnosed if self.behaviours else None,
+        )
 
     def _diagnosed(self, task: Task, rollout: Rollout) -> Mapping[str, float | None]:
-        return diagnose(task, rollout.messages, rollout.finish)
+        part, env = self.recipe.environment.finqa or FinqaPart(), self.environment
+        return diagnose(task, rollout.messages, rollout.finish, part.grading, env.submit)
+
+    def _real_questions(self, name: str, path: Path) -> Dataset:
+        """The test questions of a public set, with tables of their own."""
+        real = load_real(path)
+        part = self.recipe.environment.finqa or FinqaPart()
+        env = FinqaEnvironment({"test": real.rows["test"]}, real.tables, part)
+        tasks = [replace(t, id=f"{name}-{t.id}") for t in env.tasks("test")]
+        return Dataset(name, tasks, Known(env.scorer), env.lenient, env.scorer.names)
 
     def _real_notes(self, name: str, path: Path) -> Dataset:
         """Clinicians' notes have other sections than S, O, A, P: note and output are compared as one text, in
@@ -255,7 +274,7 @@ class Job:
         judge = self.recipe.judge
         rubric = self._rubric([whole], spec.gate_points, self._as_one_text, judge)
         scorer = self._patient(rubric, judge)
-        return Dataset(name, tasks, scorer, self.environment.lenient, rubric.names, self.at_once)
+        return Dataset(name, tasks, scorer, self.environment.lenient, rubric.names, at_once=self.at_once)
 
     def _as_one_text(self, text: str) -> Mapping[str, str] | None:
         sections = self.environment.parse(text)

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fivestones import worlds
 from fivestones.data import certificate
 from fivestones.data.embed import embedder
 from fivestones.data.files import load_files
@@ -29,8 +28,17 @@ from fivestones.protocols import Progress
 from fivestones.recipe import Recipe, StructuredPart, SynthPart
 from fivestones.teachers import SoapTeacher
 from fivestones.types import Split
+from fivestones.worlds import (
+    KIND,
+    MadeWorld,
+    make_data,
+    read_certificate,
+    read_world,
+    sample_world,
+    verify_world,
+)
 
-Made = Outcome | worlds.Made
+Made = Outcome | MadeWorld
 Rows = Mapping[Split, Sequence[Mapping[str, Any]]]
 TEXTS = ("dialogue", "note")  # of a row, that a preview shows
 
@@ -47,7 +55,7 @@ def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> 
     """The recipe's synthetic data in `folder`. Finished data needs no teacher: its prompts are those of the
     certificate, whatever they are now."""
     if recipe.world:
-        return worlds.make_data(recipe, folder, progress)
+        return make_data(recipe, folder, progress)
     part = _synth_part(recipe)
     known = finished(folder)
     prompts = (known or {}).get("synth", {}).get("teacher", {}).get("prompts")
@@ -71,6 +79,10 @@ def synthesize_data(recipe: Recipe, folder: Path, progress: Progress | None) -> 
 
 def preview_data(recipe: Recipe, folder: Path, count: int) -> Preview:
     """`count` rows as they would be, spread over all."""
+    if recipe.world:
+        raise UsageError(
+            f"recipe {recipe.name}: --preview shows texts; a world is made in a moment: leave --preview out"
+        )
     part = _synth_part(recipe)
     items = _planned(part, recipe.seed)
     if part.teacher is None:
@@ -96,7 +108,8 @@ def _plainly(make: MakeRow, item: soap.PlanItem) -> Told:
 def _synth_part(recipe: Recipe) -> SynthPart:
     if recipe.synth is None or recipe.environment.kind != "soap":
         raise UsageError(
-            f"recipe {recipe.name}: nothing to synthesize: it has no `synth` part for environment `soap`"
+            f"recipe {recipe.name}: nothing to synthesize: it has neither `synth` for environment `soap` nor `world` for "
+            "`finqa`"
         )
     return recipe.synth
 
@@ -116,16 +129,16 @@ def _planned(part: SynthPart, seed: int) -> list[soap.PlanItem]:
 def sample_data(recipe: Recipe, count: int) -> Data:
     """The user's data; or, of data still to be made, up to `count` rows of each split."""
     if recipe.world:
-        return Data(*worlds.sample_world(recipe.world, recipe.seed, count))
+        return Data(*sample_world(recipe.world, recipe.seed, count))
     return load_data(recipe, Path()) if recipe.synth is None else Data(sample_rows(recipe, count))
 
 
 def load_data(recipe: Recipe, folder: Path) -> Data:
     """The data of both splits: made in `folder`, or the user's."""
     if recipe.world:
-        return Data(*worlds.read_world(folder))
+        return Data(*read_world(folder))
     finqa = recipe.environment.finqa
-    if finqa and finqa.data:
+    if finqa and finqa.data and finqa.format != "world":
         real = load_real(finqa.data, finqa.format)
         must_train(real)
         return Data({"train": real.rows["train"], "test": real.rows["test"]}, real.tables)
@@ -136,8 +149,8 @@ def load_data(recipe: Recipe, folder: Path) -> Data:
 
 def verify_data(folder: Path, progress: Progress | None) -> list[str]:
     """What does not hold of the certificate of made data."""
-    if worlds.read_certificate(folder).get("kind") == worlds.KIND:
-        return worlds.verify_data(folder)
+    if read_certificate(folder).get("kind") == KIND:
+        return verify_world(folder)
     return [str(finding) for finding in certificate.verify(folder, progress)]
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from fivestones.data.store import iter_rows, read_rows, sha256, write_rows
 from fivestones.environments.finqa.tables import Table, Tables
-from fivestones.environments.finqa.world import certificate, make_world
+from fivestones.environments.finqa.world import certificate
+from fivestones.environments.finqa.world.world import make_world
 from fivestones.errors import DataError, RunExistsError
 from fivestones.protocols import Progress
 from fivestones.recipe import Recipe, WorldPart
@@ -25,19 +26,19 @@ COLUMNS = ("id", "company", "level", "question", "answer", "plan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class MadeWorld:
     folder: Path
     new: bool  # False: the folder held this world already
     certificate: Mapping[str, Any]
 
     @property
     def message(self) -> str:
-        rows = self.certificate["summary"]["questions"]
+        rows = sum(part["questions"] for part in self.certificate["counts"].values())
         state = "" if self.new else " are there already: nothing to do"
         return f"{self.folder}: {rows} questions{state}"
 
 
-def make_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Made:
+def make_data(recipe: Recipe, folder: Path, progress: Progress | None) -> MadeWorld:
     """tables.parquet, a file of questions for each split, and certificate.json in `folder`. Raises
     RunExistsError when it holds data of other settings."""
     assert recipe.world is not None
@@ -51,15 +52,18 @@ def make_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Made:
                 f"{folder}: {changed[0]} is missing or was changed after it was certified; choose another "
                 "directory, or delete this one"
             )
-        return Made(folder=folder, new=False, certificate=body)
+        return MadeWorld(folder=folder, new=False, certificate=body)
 
     def tell(done: int, total: int, text: str) -> None:
         if progress:
             progress(done, total, text)
 
     world = make_world(recipe.world, recipe.seed, recipe.world.workers, tell)
-    tell(0, 1, "certifying")
-    body = {"kind": KIND, "settings": settings, **certificate.certify(world.tables, world.questions)}
+    found = certificate.certify(world.tables, world.questions, world.unbalanced, tell)
+    if faults := [f"{name}: {fault}" for name, check in found["checks"].items() for fault in check["first"]]:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise DataError(f"the world of seed {recipe.seed} is not sound: {faults[0]}{more}; take another seed")
+    body = {"kind": KIND, "settings": settings, **found}
     files = {"tables.parquet": world.tables} | {f"{s}.parquet": world.questions.get(s, ()) for s in SPLITS}
     written = {}
     for name, rows in files.items():
@@ -68,18 +72,18 @@ def make_data(recipe: Recipe, folder: Path, progress: Progress | None) -> Made:
             written[name] = sha256(folder / name)
     body["files"] = written
     write_json(folder / NAME, body)
-    tell(1, 1, "written")
-    return Made(folder=folder, new=True, certificate=body)
+    return MadeWorld(folder=folder, new=True, certificate=body)
 
 
-def verify_data(folder: Path) -> list[str]:
+def verify_world(folder: Path) -> list[str]:
     """What does not hold of the certificate, everything recomputed from the files."""
     body = read_certificate(folder)
     findings = [f"{name}: is missing, or not the file that was certified" for name in _changed(folder, body)]
     if findings:
         return findings
-    questions = {s: read_rows(path) for s in SPLITS if (path := folder / f"{s}.parquet").is_file()}
-    return certificate.verify(read_rows(folder / "tables.parquet"), questions, body)
+    tables = read_rows(folder / "tables.parquet")
+    rows = {s: read_rows(path) for s in SPLITS if (path := folder / f"{s}.parquet").is_file()}
+    return certificate.verify(body, tables, rows)
 
 
 def read_certificate(folder: Path) -> Mapping[str, Any]:

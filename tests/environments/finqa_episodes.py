@@ -7,10 +7,9 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from fivestones.environments.finqa.diagnose import diagnose
 from fivestones.environments.finqa.tables import Table, Tables
 from fivestones.environments.finqa.tools import SUBMIT, finqa_tools
-
-from fivestones.environments.finqa.diagnose import diagnose
 from fivestones.environments.tool_use.calls import write
 from fivestones.environments.tool_use.environment import ToolUse
 from fivestones.types import Call, Message, Task

@@ -62,10 +62,13 @@ def sheet(
 
 
 def company(slug: str = "acme", split: str = "train", by: int = 1) -> Company:
-    """by: multiplies its figures, for a second company."""
+    """by: makes other figures of them, for a second company."""
 
     def times(lines: dict[str, Sequence[str]]) -> dict[str, list[str]]:
-        return {label: [str(Decimal(text) * by) for text in texts] for label, texts in lines.items()}
+        return {
+            label: [str(Decimal(text) * (by + (by - 1) * (at + n))) for n, text in enumerate(texts)]
+            for at, (label, texts) in enumerate(lines.items())
+        }
 
     segments = {"North": ["520", "450", "400"], "South": ["310", "333", "300"]}
     segments["Total revenue"] = ["830", "783", "700"]

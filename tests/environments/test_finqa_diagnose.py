@@ -1,4 +1,4 @@
-"""For every behaviour a transcript that shows it and a near one that does not, with the real tools' replies."""
+"""For every behaviour a transcript that shows it, and one that does not; the tools are the real ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from finqa_episodes import (
 )
 
 from fivestones.environments.finqa.diagnose import BEHAVIOURS, COUNTS, diagnose
-from fivestones.environments.tool_use.calls import write
+from fivestones.environments.tool_use.calls import parse
 from fivestones.types import Call, Message
 
 FLAGS = [name for name in BEHAVIOURS if name not in (*COUNTS, "recovered")]
@@ -41,6 +41,12 @@ DEVICES = sql(f"SELECT {NOW}, {BEFORE} FROM {REVENUE} WHERE segment = 'Devices'"
 SUM = sql(f"SELECT SUM({NOW}) AS s FROM {REVENUE} WHERE segment <> 'Total'")
 CLEANED = sql(f"SELECT SUM(REPLACE({NOW}, ',', '')) AS s FROM {REVENUE} WHERE segment = 'Devices'")
 STAFF_SUM = sql(f"SELECT AVG(employees) AS s FROM {STAFF} WHERE year IN ('2023', '2024')", STAFF)
+BETA = sql(f"SELECT {NOW} FROM {REVENUE} WHERE segment = 'Cloud'", company="beta")
+RATIO = sql(
+    f"SELECT REPLACE({NOW}, '$ 31,5', '315') / 28000.0 AS x FROM {REVENUE}"
+    f" WHERE {BEFORE} <> '' AND segment = 'Cloud'"
+)
+JOINED = f"SELECT a.segment FROM {REVENUE} a, {REVENUE} b, {REVENUE} c WHERE a.segment <> ''"
 WRONG = final("13.9 %")
 TURN = "\n"  # calls of one turn
 
@@ -73,8 +79,18 @@ CASES: list[tuple[str, tuple[str, ...], float | None]] = [
     ("guard_violation", (*SEEN, sql(f"SELECT {NOW} FROM {REVENUE}"), WRONG), 1.0),
     ("guard_violation", (*SEEN, sql(f"DELETE FROM {REVENUE} WHERE 1=1"), WRONG), 1.0),
     ("guard_violation", (*SEEN, sql(f"PRAGMA table_info({REVENUE})"), WRONG), 1.0),
+    ("guard_violation", (*SEEN, sql(f"SELECT {NOW} FROM {REVENUE} WHERE a = 1; SELECT 1"), WRONG), 1.0),
+    ("guard_violation", (*SEEN, sql(f"SELECT {NOW} FROM {PARENT} WHERE segment = 'Cloud'"), WRONG), 1.0),
+    ("guard_violation", (*SEEN, sql(JOINED), WRONG), 1.0),  # too many rows
+    ("guard_violation", (*SEEN, sql(f"SELECT 1 FROM {REVENUE} WHERE {'(' * 50}"), WRONG), 1.0),
+    ("guard_violation", (*SEEN, sql(f"SELECT 1 FROM {REVENUE} WHERE a = '{'x' * 3000}'"), WRONG), 1.0),
+    (
+        "guard_violation",
+        (*SEEN, sql(f"SELECT to_number({NOW}) FROM {REVENUE} WHERE segment = 'a'"), WRONG),
+        0.0,
+    ),
     ("guard_violation", (*SEEN, NO_COLUMN, CLOUD, GROWTH, final("12.5 %")), 0.0),
-    ("guard_violation", (*SEEN, sql(f"SELECT {NOW} FROM {REVENUE} WHERE ("), WRONG), 0.0),
+    ("guard_violation", (*SEEN, sql(f"SELECT {NOW} FROM {REVENUE} WHERE (segment"), WRONG), 0.0),
     ("text_aggregate", (*SEEN, SUM, WRONG), 1.0),
     ("text_aggregate", (*SEEN, CLEANED, WRONG), 0.0),
     ("text_aggregate", (names(), info(STAFF), STAFF_SUM, WRONG), 0.0),
@@ -105,11 +121,7 @@ CASES: list[tuple[str, tuple[str, ...], float | None]] = [
     ("mental_arithmetic", (*SEEN, CLOUD, GROWTH, WRONG), 0.0),
     ("mental_arithmetic", (*SEEN, CLOUD, final("not disclosed")), None),
     ("ungrounded_operand", (*SEEN, CLOUD, compute("(31510 - 28321) / 28321 * 100"), WRONG), 1.0),
-    (
-        "ungrounded_operand",
-        (*SEEN, CLOUD + TURN + GROWTH, final("12.5 %")),
-        0.0,
-    ),  # the inspection showed them
+    ("ungrounded_operand", (*SEEN, CLOUD + TURN + GROWTH, final("12.5 %")), 0.0),  # inspected
     ("ungrounded_operand", (names(), GROWTH, final("12.5 %")), 1.0),
     ("ungrounded_operand", (*SEEN, CLOUD, compute("($ 31.51 / 28,000 * 1000) ** (1 / 3) - 1"), WRONG), 0.0),
     ("ungrounded_operand", (*SEEN, CLOUD, compute("31510 / (2024 - 2023)"), WRONG), 0.0),
@@ -125,16 +137,7 @@ CASES: list[tuple[str, tuple[str, ...], float | None]] = [
     ("ignored_output", (*SEEN, CLOUD, GROWTH, final("$ 31,510")), 1.0),
     ("ignored_output", (*SEEN, CLOUD, GROWTH, final("12.536")), 0.0),
     ("ignored_output", (*SEEN, CLOUD, compute("31510 -"), final("$ 31,510")), None),
-    (
-        "wrong_entity",
-        (
-            names("beta"),
-            info(company="beta"),
-            sql(f"SELECT {NOW} FROM {REVENUE} WHERE segment = 'Cloud'", company="beta"),
-            WRONG,
-        ),
-        1.0,
-    ),
+    ("wrong_entity", (names("beta"), info(company="beta"), BETA, WRONG), 1.0),
     ("wrong_entity", (names("Acme Inc"), names("acme corp"), WRONG), 1.0),
     ("wrong_entity", (names("beta"), names(), CLOUD, WRONG), 0.0),
     ("wrong_entity", (compute("1 + 1"), WRONG), None),
@@ -147,17 +150,7 @@ CASES: list[tuple[str, tuple[str, ...], float | None]] = [
     ("wrong_cell", (*SEEN, NONE, WRONG), 1.0),
     ("wrong_cell", (*SEEN, DEVICES, final("12.5 %")), 0.0),
     ("wrong_cell", (*SEEN, CLOUD, WRONG), 0.0),
-    (
-        "wrong_cell",
-        (
-            *SEEN,
-            sql(
-                f"SELECT REPLACE(REPLACE({NOW}, ',', ''), '$ ', '') / 28000.0 AS x FROM {REVENUE} WHERE segment = 'Cloud' AND {BEFORE} <> ''"
-            ),
-            WRONG,
-        ),
-        0.0,
-    ),
+    ("wrong_cell", (*SEEN, RATIO, WRONG), 0.0),  # shows none, reads both
     ("wrong_cell", (names(), PARENT_CLOUD, WRONG), None),
     ("near_miss", (*SEEN, CLOUD, final("12.8 %")), 1.0),
     ("near_miss", (*SEEN, CLOUD, final("-12.5 %")), 1.0),
@@ -210,19 +203,13 @@ def test_the_clean_transcript_raises_none() -> None:
 def test_a_demonstration_is_read_by_its_calls() -> None:
     sampled = episode(task(), *CLEAN)
     one = task()
-    from fivestones.environments.tool_use.calls import parse
-
-    demonstrated = [
-        Message(
-            "assistant",
-            parse(m.content).text,
-            tuple(c for c in parse(m.content).calls if isinstance(c, Call)),
-        )
-        if m.role == "assistant"
-        else m
-        for m in sampled
-    ]
+    demonstrated = [_demonstrated(m) if m.role == "assistant" else m for m in sampled]
     assert diagnose(one, demonstrated, "stop") == diagnose(one, sampled, "stop")
+
+
+def _demonstrated(sampled: Message) -> Message:
+    parsed = parse(sampled.content)
+    return Message("assistant", parsed.text, tuple(c for c in parsed.calls if isinstance(c, Call)))
 
 
 def test_budget() -> None:
@@ -241,9 +228,7 @@ def test_a_submitted_answer_is_the_final_answer() -> None:
     clean = told(*CLEAN[:-1], submit("12.5 %"), submits=True)
     assert {name for name in FLAGS if clean[name] == 1.0} == set()
     assert clean["calls_over_fewest"] == 0.0
-    hasty = told(
-        *CLEAN[:-2], write([Call("calculator", '{"expression": "1 + 1"}')]) + submit("2"), submits=True
-    )
+    hasty = told(*CLEAN[:-2], compute("1 + 1") + submit("2"), submits=True)
     assert hasty["same_turn_guess"] == 1.0
     twice = told(submit("1") + submit("2"), submits=True)
     assert (twice["several_final_answers"], twice["no_tool_answer"]) == (1.0, 1.0)
@@ -256,6 +241,23 @@ def test_a_submitted_answer_is_the_final_answer() -> None:
     given_up = told(NO_COLUMN, submit("2"), submits=True)
     assert given_up["error_abandoned"] == 1.0
     assert told(submit("2"))["unknown_tool"] == 1.0  # there is no such tool in this form
+
+
+def test_only_the_form_that_was_asked_for_ends_an_episode() -> None:
+    written, one = episode(task(), *CLEAN), task()
+    assert diagnose(one, written, "stop", submit=False)["no_final_answer"] == 0.0
+    assert diagnose(one, written, "stop", submit=True)["no_final_answer"] == 1.0
+    submitted = episode(one, *CLEAN[:-1], submit("12.5 %"), submits=True)
+    assert diagnose(one, submitted, "stop", submit=True)["no_final_answer"] == 0.0
+    assert diagnose(one, submitted, "stop", submit=False)["no_final_answer"] == 1.0
+
+
+def test_an_answer_that_a_limit_cut_or_that_stands_beside_a_call_is_none() -> None:
+    for finish in ("length", "turns"):
+        cut = told(*CLEAN, finish=finish)
+        assert (cut["no_final_answer"], cut["calls_over_fewest"], cut["near_miss"]) == (1.0, None, None)
+    beside = told(*CLEAN[:-1], GROWTH + final("12.5 %"))
+    assert (beside["no_final_answer"], beside["same_turn_guess"]) == (1.0, 1.0)
 
 
 def test_questions_without_an_operation() -> None:
@@ -291,9 +293,7 @@ def test_fields() -> None:
 
 def test_a_long_list_of_tables_is_cut_and_still_read() -> None:
     messages: list[Any] = episode(task(), names(), info("Gone"), final("1"))
-    cut = Message(
-        "tool", '["RevenueBySegment", "Emplo\n... [900 of 4900 characters cut; ask for less] ...\nLast"]'
-    )
+    cut = Message("tool", '["RevenueBySegment", "Emplo\n... [900 of 4900 characters cut] ...\nLast"]')
     messages[3] = cut
     messages[5] = Message("tool", "error: something else")
     assert diagnose(task(), messages, "stop")["hallucinated_table"] == 0.0  # the list is not whole

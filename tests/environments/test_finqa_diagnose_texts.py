@@ -73,7 +73,9 @@ def test_figures(text: str, expected: list[tuple[float, float]]) -> None:
 def test_figures_of_answers_and_outputs() -> None:
     assert [f.size for f in figures_of_answer("2023: 5.1 %; 2024: 6.0 %")] == [5.1, 6.0]
     assert [f.size for f in figures_of_answer("Q3 growth was 12.5 % in 2024")] == [12.5]
-    assert [f.size for f in figures_of_answer("2024")] == [2024.0]
+    assert [f.size for f in figures_of_answer("$ 2024 million")] == [2024.0]
+    assert figures_of_answer("not disclosed for 2024") == ()
+    assert figures_of_output("1,234.5 and .5e1, 2e-1") == (0.2, 5.0, 1234.5)
     assert figures_of_output('[{"a":"—","b":"$ 7"}]') == (0.0, 7.0)
 
 

@@ -215,14 +215,14 @@ def test_health_and_other_paths(server: ServedThread) -> None:
     "origin", ["https://example.com", "null", "http://localhost:1", "http://127.0.0.1:1"]
 )
 def test_a_page_of_another_site_is_refused(server: ServedThread, origin: str) -> None:
-    with pytest.raises(InvalidStatus) as refused, connect(server.url + "/ws", origin=origin):  # type: ignore[arg-type]
+    with pytest.raises(InvalidStatus) as refused, connect(server.url + "/ws", origin=origin):
         pass
     assert refused.value.response.status_code == 403
 
 
 def test_a_page_of_the_same_loopback_host_may_connect(server: ServedThread) -> None:
     own = f"http://127.0.0.1:{server.port}"
-    with connect(server.url + "/ws", origin=own) as session:  # type: ignore[arg-type]
+    with connect(server.url + "/ws", origin=own) as session:
         assert ask(session, "reset", seed=0)[0] == "observation"
 
 
@@ -253,7 +253,8 @@ def served_process(port: int = 0) -> tuple[subprocess.Popen[str], int]:
     command = [sys.executable, "-c", script, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
     assert process.stdout
-    return process, int(process.stdout.readline())
+    with process.stdout:
+        return process, int(process.stdout.readline())
 
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])

@@ -94,8 +94,11 @@ def test_every_family_is_read(text: str, calls: list[Call], rest: str) -> None:
         "{",
         '["name"]',
         "null",
-    ]
-    + ['{"parameters": {}}', "FINAL ANSWER: {12 %}", '{"name": "f"} {"name": "g"}', "tool_call f(1)"],
+        '{"parameters": {}}',
+        "FINAL ANSWER: {12 %}",
+        '{"name": "f"} {"name": "g"}',
+        "tool_call f(1)",
+    ],
 )
 def test_what_is_no_call_is_text(text: str) -> None:
     found = parse(text)
@@ -138,11 +141,11 @@ def test_values_of_the_syntax_without_quotes_follow_the_schema() -> None:
         ('{"name": ["f"]}', 'no "name"'),
         ("7", "a call is an object"),
         ("[]", "empty list"),
-        ("look(Oslo)", r"no JSON but `look\(Oslo\)</tool_call>`"),
+        ("look(Oslo)", r"no JSON but `look\(Oslo\)`: write"),
         ("", "no JSON but"),
-        ('{"name": "f", "arguments": {}}}', "text after the JSON: `}</tool_call>`"),
-        ('{"name": "f", "arguments": {"a": 1 "b": 2}}', """',' delimiter at `"b": 2}}"""),
-        ('{"name": "f", "arguments": {"a": "1\n2"}}', r"line break .* write \\n"),
+        ('{"name": "f", "arguments": {}}}', "text after the JSON: `}`; end the call"),
+        ('{"name": "f", "arguments": {"a": 1 "b": 2}}', """',' delimiter at `"b": 2}}`"""),
+        ('{"name": "f", "arguments": {"a": "1\n2"}}', r"line break .*after `.*1`: write \\n"),
         ("{'name': 'f'}", "double quotes at `'name'"),
         ("<function=f>x</function>", "not `x`"),
         ("<function=f><parameter=a</function>", "no name"),

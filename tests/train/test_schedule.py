@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from groups import task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestones.train.schedule import stream, tasks_at
+from fivestones.train.schedule import opened, stream, tasks_at
 
 TASKS = [task(f"t{i}") for i in range(11)]
 
@@ -39,3 +42,13 @@ def test_refills_are_new_tasks(n: int, per_step: int, step: int, rounds: int) ->
         assert len(more) == len(set(more)) <= per_step
         assert not seen & set(more)
         seen |= set(more)
+
+
+@pytest.mark.parametrize(
+    ("step", "levels"), [(0, "a"), (4, "a"), (5, "ab"), (9, "ab"), (10, "abc"), (14, "abc"), (99, "abc")]
+)
+def test_a_curriculum_opens_one_level_after_the_other(step: int, levels: str) -> None:
+    tasks = [replace(t, tags={"level": "abc"[i % 3]}) for i, t in enumerate(TASKS)]
+    found = opened(tasks, ("a", "none", "b", "c"), step, 15)
+    assert {t.tags["level"] for t in found} == set(levels)
+    assert found == [t for t in tasks if t.tags["level"] in levels]

@@ -26,7 +26,9 @@ def serve(
         list[str] | None, typer.Argument(help="overrides, such as seed=1", metavar="[KEY=VALUE]...")
     ] = None,
     profile: Annotated[str | None, typer.Option(help="a profile of the recipe")] = None,
-    data: Annotated[Path | None, typer.Option(help="its data (default: runs/NAME-data; made if absent)")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="its data (default: runs/NAME-data; made if absent)")
+    ] = None,
     host: Annotated[str, typer.Option(help="beyond 127.0.0.1 anyone there can connect")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any that is free", min=0, max=65535)] = 8000,
     workers: Annotated[int, typer.Option(help="threads that answer", min=1)] = 2,

@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fivestones.report.learned import Learned, Row, learned
+
 _SHARES = ("strict", "lenient")  # in [0, 1], shown in percent
 
 
@@ -15,6 +17,10 @@ def show_run(console: Console, summary: Mapping[str, Any]) -> None:
     """What `summary.json` holds of contestants and differences; {} (nothing evaluated yet) shows nothing."""
     if contestants := summary.get("contestants"):
         console.print(_contestants(contestants, "Contestants"))
+    if changed := learned(summary):
+        console.print(_behaviours(changed))
+        if changed.levels:
+            console.print(_levels(changed))
     for name, part in summary.get("extra", {}).items():
         console.print(_contestants(part["contestants"], f"Contestants on {name}"))
     if paired := summary.get("paired"):
@@ -41,9 +47,8 @@ def _ends(rows: Sequence[Mapping[str, Any]], key: str, times: float, digits: int
 
 def show_data(console: Console, certificate: Mapping[str, Any]) -> None:
     """A data certificate: rows by split, and what was made and removed on the way."""
-    if "questions" in certificate["summary"]:
-        for name, value in _plain(certificate["summary"]):
-            console.print(f"{name.replace('_', ' ')}: {value}", markup=False)
+    if "counts" in certificate:  # of a world
+        console.print(_questions(certificate["counts"]))
         return
     table = Table(title="Data", title_justify="left")
     columns = ("", "rows", "scenario groups", "conditions", "specialties", "words (10%, 50%, 90%)")
@@ -57,6 +62,17 @@ def show_data(console: Console, certificate: Mapping[str, Any]) -> None:
     told = {**certificate.get("made", {}), "teacher": certificate.get("teacher", {})}
     for name, value in _plain(told):
         console.print(f"{name.replace('_', ' ')}: {value}", markup=False)
+
+
+def _questions(counts: Mapping[str, Mapping[str, Any]]) -> Table:
+    levels = list(dict.fromkeys(level for part in counts.values() for level in part["levels"]))
+    table = Table(title="Questions by split and level", title_justify="left")
+    for heading in ("", "questions", "companies", *levels):
+        table.add_column(heading, justify="right" if heading else "left")
+    for split, found in counts.items():
+        each = [f"{found['levels'].get(level, 0):,}" for level in levels]
+        table.add_row(split, f"{found['questions']:,}", str(found["companies"]), *each)
+    return table
 
 
 def _contestants(contestants: Mapping[str, Mapping[str, Any]], title: str) -> Table:
@@ -80,6 +96,41 @@ def _paired(paired: list[Mapping[str, Any]]) -> Table:
         counts = (str(row.get("n", "")), str(row.get("clusters", "")))
         table.add_row(names, str(row["metric"]), _estimate(row, signed=True), *counts)
     return table
+
+
+def _behaviours(found: Learned) -> Table:
+    title = "Behaviours (% of the tasks where it applies; counts are means; difference with 95% interval)"
+    table = _compared(title, "behaviour", found)
+    for row in found.flags:
+        _add(table, row, found, 100, 1)
+    table.add_section()
+    for row in found.counts:
+        _add(table, row, found, 1, 2)
+    return table
+
+
+def _levels(found: Learned) -> Table:
+    table = _compared("Right answers by level (%, difference with 95% interval)", "level", found)
+    for row in found.levels:
+        _add(table, row, found, 100, 1)
+    return table
+
+
+def _compared(title: str, first: str, found: Learned) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first)
+    for name in ("n", *found.names, *([f"{found.trained} - {found.other}"] if found.other else [])):
+        table.add_column(name, justify="right")
+    return table
+
+
+def _add(table: Table, row: Row, found: Learned, times: float, digits: int) -> None:
+    """Of the contestants the means alone: with all intervals the table would not fit a terminal."""
+    means = [{**row.figures[n], "low": None} if n in row.figures else None for n in found.names]
+    cells = [_estimate(mean, times, digits) for mean in means]
+    if found.other:
+        cells.append(_estimate(row.difference, times, digits, signed=True))
+    table.add_row(row.name, str(row.n), *cells)
 
 
 def _estimate(

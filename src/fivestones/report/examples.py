@@ -9,6 +9,7 @@ from typing import Any
 
 from fivestones.evaluate.records import EvalRecord
 from fivestones.evaluate.summary import TEST, TIE
+from fivestones.report.learned import turns_of
 
 MAX_SHOWN = 12_000  # characters of one text in the page
 
@@ -18,6 +19,7 @@ class Output:
     label: str
     fields: list[tuple[str, str, float | None]]  # of a JSON object: name, text, criterion; else empty
     text: str
+    turns: list[tuple[str, str]]  # role, text: the whole way to `text`, which is the last; empty for one turn
     total: float | None
     notes: list[str]  # failed gates, causes of unscored
 
@@ -58,6 +60,7 @@ def samples(rollouts: Sequence[tuple[int, Sequence[Mapping[str, Any]]]]) -> list
                 line.get("criteria") or {},
                 line.get("reward"),
                 _notes(line.get("failed"), line.get("unscored")),
+                _turns(line),
             )
             out.append(Sample(step=step, source=_source(line), outputs=[output]))
     return out
@@ -106,13 +109,21 @@ def _typical_and_worst(scored: Sequence[Mapping[str, Any]]) -> list[Mapping[str,
 
 def _of_record(record: EvalRecord) -> Output:
     notes = _notes(record.failed, record.unscored)
-    return _output(record.contestant, record.text, record.criteria, record.total, notes)
+    turns = turns_of(record) if record.transcript else []
+    return _output(record.contestant, record.text, record.criteria, record.total, notes, turns)
 
 
 def _output(
-    label: str, text: str, criteria: Mapping[str, float], total: float | None, notes: list[str]
+    label: str,
+    text: str,
+    criteria: Mapping[str, float],
+    total: float | None,
+    notes: list[str],
+    turns: list[tuple[str, str]],
 ) -> Output:
-    return Output(label=label, fields=_fields(text, criteria), text=_cut(text), total=total, notes=notes)
+    fields = _fields(text, criteria)
+    cut = [(role, _cut(content)) for role, content in turns]
+    return Output(label=label, fields=fields, text=_cut(text), turns=cut, total=total, notes=notes)
 
 
 def _fields(text: str, criteria: Mapping[str, float]) -> list[tuple[str, str, float | None]]:
@@ -142,6 +153,16 @@ def _source(line: Mapping[str, Any]) -> str:
         return _cut(prompt)
     users = [m for m in prompt if isinstance(m, Mapping) and m.get("role") == "user"]
     return _cut(str(users[-1].get("content", ""))) if users else ""
+
+
+def _turns(line: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Of an episode of several turns all that came after the last user message."""
+    prompt = line.get("prompt")
+    said = [m for m in prompt if isinstance(m, Mapping)] if isinstance(prompt, list) else []
+    users = [i for i, m in enumerate(said) if m.get("role") == "user"]
+    after = said[users[-1] + 1 :] if users else []
+    turns = [(str(m.get("role", "")), str(m.get("content", ""))) for m in after]
+    return [*turns, ("assistant", str(line.get("text", "")))] if turns else []
 
 
 def _cut(text: str) -> str:

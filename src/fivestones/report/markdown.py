@@ -8,6 +8,7 @@ from typing import Any
 from fivestones.report import text
 from fivestones.report.files import RunFiles
 from fivestones.report.judging import never_told
+from fivestones.report.learned import Learned, Row, learned
 from fivestones.report.timing import times
 from fivestones.score.alarm import fired
 
@@ -22,6 +23,8 @@ def to_markdown(run: RunFiles) -> str:
         out += [_progress(run.metrics), ""]
     else:
         out += _tables(summary, trained, wanted)
+    if found := learned(summary, wanted):
+        out += _learned(found)
     if alarms := fired(run.metrics):
         out += [f"**Hacking alarm** at steps {', '.join(map(str, alarms))}: see the page.", ""]
     if why := never_told(run.recipe):
@@ -68,6 +71,32 @@ def _contestants(part: Mapping[str, Any], trained: str, wanted: list[str]) -> li
         cells += [text.value_of(c["sections"].get(s)) for s in sections]
         rows.append([name, *cells, c["total"]["n"]])
     return _table(["contestant", "strict % [95%]", "total [95%]", *sections, "n"], rows)
+
+
+def _learned(found: Learned) -> list[str]:
+    """Means, and the intervals of the differences alone; the page has all of them."""
+    out = ["What it learned: % of the tasks where it applies (n: at most); counts are means.", ""]
+    flags = [(row, "percent", "shift", 1) for row in found.flags]
+    out += _rows("behaviour", found, [*flags, *((row, "number", "signed", 2) for row in found.counts)])
+    if found.levels:
+        out += ["Right answers, %, by level:", ""]
+        out += _rows("level", found, [(row, "percent", "shift", 1) for row in found.levels])
+    return out
+
+
+def _rows(first: str, found: Learned, rows: Sequence[tuple[Row, str, str, int]]) -> list[str]:
+    """rows: with the kinds of number (`text.value_of`) of a mean and of a difference, and their digits."""
+    names = [first, "n", *found.names]
+    if found.other:
+        names.append(f"{found.trained} − {found.other} [95%]")
+    lines = []
+    for row, kind, change, digits in rows:
+        line = [row.name, row.n, *(text.value_of(row.figures.get(n), kind, digits) for n in found.names)]
+        if found.other:
+            interval = text.interval_of(row.difference, change, digits)
+            line.append(f"{text.value_of(row.difference, change, digits)} [{interval or text.NONE}]")
+        lines.append(line)
+    return _table(names, lines)
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

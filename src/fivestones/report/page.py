@@ -15,6 +15,7 @@ from fivestones.report import charts, text
 from fivestones.report.examples import duels, samples
 from fivestones.report.files import RunFiles, read_run
 from fivestones.report.judging import judging, never_told
+from fivestones.report.learned import examples, learned
 from fivestones.report.markdown import to_markdown
 from fivestones.report.timing import times
 from fivestones.report.training import Training, training
@@ -67,6 +68,7 @@ def _context(run: RunFiles, price_per_hour: float | None) -> Json:
     colours = _colours(order, trained)
     curves = training(run.metrics, summary.get("max_score"))
     clock = times(run.timings)
+    changed = learned(summary, wanted)
     slices = sorted(summary.get("slices", []), key=lambda s: not _apart(s))  # the telling ones first
     return {
         "run": run,
@@ -81,6 +83,8 @@ def _context(run: RunFiles, price_per_hour: float | None) -> Json:
         "method": summary.get("method", {}),
         "contract": summary.get("contract", {}),
         "declared": text.margin_declared(summary),
+        "learned": changed,
+        "learned_examples": examples(changed, summary, run.records, run.cases) if changed else [],
         "main": _part(summary, order, trained, colours, head.other),
         "slices": [{**s, **_part(s, order, trained, colours, head.other)} for s in slices],
         "shown_slices": sum(_apart(s) for s in slices),

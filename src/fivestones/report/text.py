@@ -54,7 +54,7 @@ def signed(value: Any, digits: int = 2) -> str:
 
 
 def value_of(figure: Figure | None, kind: str = "number", digits: int = 2) -> str:
-    """The mean alone. kind: number, percent or signed."""
+    """The mean alone. kind: number, percent, signed, or shift (of shares, in percentage points)."""
     return _shown((figure or {}).get("mean"), kind, digits)
 
 
@@ -70,6 +70,8 @@ def interval_of(figure: Figure | None, kind: str = "number", digits: int = 2) ->
 def _shown(value: Any, kind: str, digits: int) -> str:
     if kind == "percent":
         return percent(value)
+    if kind == "shift":
+        return NONE if value is None else signed(100 * value + 0.0, digits)  # + 0.0: no minus before 0
     return signed(value, digits) if kind == "signed" else number(value, digits)
 
 
@@ -115,7 +117,8 @@ def headline(summary: Mapping[str, Any]) -> Headline:
     )
     strict = mine["strict"]
     valid = (
-        f" Its whole output is valid in {value_of(strict, 'percent')}% ({interval_of(strict, 'percent')})."
+        f" Its output has the form asked for in {value_of(strict, 'percent')}% "
+        f"({interval_of(strict, 'percent')})."
     )
     other = best_other(summary)
     pair = next((p for p in paired(summary, "total") if p["b"] == other), None)

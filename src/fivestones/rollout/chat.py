@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from jinja2.exceptions import TemplateError
 
 from fivestones.errors import DataError, ModelError
-from fivestones.rollout.tools import Syntax
+from fivestones.rollout.tools import PROBE, WORDS, Syntax, as_turn
 from fivestones.types import Message
 
 MARK = re.compile("\ue000(\\d+)\ue001")  # stands for the text of a message where the template is searched
+BLANK_THOUGHT = re.compile(r"<think>\s*</think>")
 
 
 class Chat:
@@ -26,15 +28,18 @@ class Chat:
         self.ends = tuple(ends)
         self.template = {k: v for k, v in template.items() if k != "tools"}
         self.syntax = Syntax.of(self._applied, template["tools"]) if template.get("tools") else None
-        special = [t for t in tokenizer.all_special_tokens if t]
-        # such as Qwen's <tool_call>: tokens of the template that are not declared special
-        written = str(tokenizer.chat_template)
-        added = [t for t in tokenizer.get_added_vocab() if t.strip() and t in written and t not in special]
-        self._special, self._added = tuple(special), tuple(added)
-        self._control = re.compile("|".join(map(re.escape, (*special, *added)))) if special or added else None
+        # all that the tokenizer itself calls special: `all_special_tokens` lacks most of Llama 3's
+        added = tokenizer.added_tokens_decoder.values()
+        special = {*tokenizer.all_special_tokens, *(t.content for t in added if t.special)}
+        # such as Qwen's <tool_call>: tokens of the chat that are not declared special
+        written = str(tokenizer.chat_template) + WORDS
+        marks = {t.content for t in added if t.content.strip() and t.content in written}
+        self._special, self._control = _any(special), _any(special | marks)
+        self._texts: dict[Message, str] = {}  # of messages with calls
 
     def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """Tokens up to where the assistant begins to write."""
+        messages = self._raw(messages)
         text = self._render(messages, generate=True)
         return tuple(self._encode(text, self._render(_marked(messages), generate=True), messages))
 
@@ -57,19 +62,26 @@ class Chat:
 
         ended: the turn was sampled with an end token, which then stands for the template's own; else, as
         after a stop string, the tokens begin with what the template writes at the end of a turn.
-        Raises DataError when the template rewrites what came before, so that no delta exists.
+        What was sampled stays, also where the template would trim it or leave out a blank thought. Raises
+        DataError when the template rewrites more of what came before, so that no delta exists.
         """
-        (mark,) = _marked(messages[-1:])
-        tail = self._render([*messages[:-1], mark], generate=False).rpartition(mark.content)[2]
-        before = self._render(messages, generate=False)
-        after = self._render([*messages, *replies], generate=True)
-        cut = len(before) - len(tail)
-        if not before.endswith(tail) or after[:cut] != before[:cut]:
+        *past, said = self._raw(messages)
+        (mark,) = _marked([said])
+        before = self._render(past, generate=True)
+        head, delta = _around(mark, self._render([*past, mark, *replies], generate=True), before)
+        _, closing = _around(mark, self._render([*past, mark], generate=False), before)
+        after = self._render([*past, said, *replies], generate=True)
+        kept = after.removesuffix(delta)
+        same = _gist(kept) == _gist(before + said.content)
+        if kept != after and not same and _gist(head) == _gist(before):
+            # an ill-formed thought may be written otherwise, if what follows does not change it
+            same = self._render([*past, said], generate=False) == kept + closing
+        if kept == after or not same:
             raise DataError("the chat template rewrites earlier turns: its rollouts cannot be token-exact")
-        skeleton = self._render([*messages[:-1], mark, *_marked(replies, 1)], generate=True)
-        ids = self._encode(after[cut:], skeleton.partition(mark.content)[2], [messages[-1], *replies])
-        closing = self.tokenizer(tail, add_special_tokens=False)["input_ids"]
-        if ended and any(i in self.ends for i in closing):
+        _, skeleton = _around(mark, self._render([*past, mark, *_marked(replies, 1)], generate=True), before)
+        ids = self._encode(delta, skeleton, [mark, *replies])
+        closed = self.tokenizer(closing, add_special_tokens=False)["input_ids"]
+        if ended and any(i in self.ends for i in closed):
             ids = ids[1 + next(n for n, i in enumerate(ids) if i in self.ends) :]
         return tuple(ids)
 
@@ -93,36 +105,47 @@ class Chat:
         """The raw text of an assistant turn, its calls in the template's own syntax."""
         if not message.calls:
             return message.content
-        start = [Message("user", "x")]
-        head = self._render(start, generate=True)
-        whole = self._render([*start, message], generate=False)
-        closing = self._render([*start, *_marked([message])], generate=False).rpartition("\ue001")[2]
-        last = self.tokenizer.decode([self.end]) if self.ends else closing
-        text, found, _ = whole[len(head) :].rpartition(last)
-        if not whole.startswith(head) or (last and not found):
+        # seen from behind a reply: of the last turn Qwen3's template says more, a blank thought
+        asked = Message("user", "x")
+        mark, reply = _marked([Message("assistant", ""), Message("tool", "")])
+        head, _, rest = self._render([asked, mark, reply], generate=False).partition(mark.content)
+        whole = self._render([asked, message, reply], generate=False)
+        if not (rest and whole.startswith(head) and whole.endswith(rest)):
             raise ModelError("the chat template writes tool calls elsewhere than where a turn is sampled")
-        return text
+        return whole[len(head) : len(whole) - len(rest)]
 
     def check_tools(self, prompt: Sequence[Message]) -> None:
         """Raises ModelError when no episode with tools could be token-exact under this template."""
-        said = [*prompt, Message("assistant", "y")]
-        replies = [Message("tool", "first"), Message("tool", "second")]
+        chat = list(prompt)
+        replies = [Message("tool", f"{PROBE}_{n}") for n in range(2)]
         try:
             self.prompt_ids(prompt)
-            self.reply_ids(said, replies, ended=True)
-        except (DataError, TemplateError, TypeError, ValueError) as error:
+            for _ in range(2):  # a template may rewrite what is further back
+                chat.append(Message("assistant", "y"))
+                self.reply_ids(chat, replies, ended=True)
+                chat += replies
+            shown = self._render(self._raw(chat), generate=True)
+        except (DataError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise ModelError(f"the model's chat template cannot be used with tools: {error}") from error
-        shown = self._render([*said, *replies], generate=True)
-        if not all(r.content in shown for r in replies):
-            raise ModelError("the model's chat template leaves out what tools reply")
+        if re.findall(rf"{PROBE}_(\d)", shown) != ["0", "1"] * 2:
+            raise ModelError("the model's chat template leaves out what tools reply, or changes its order")
+
+    def _raw(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages, those with calls as the text that calls."""
+        for m in messages:
+            if m.calls and m not in self._texts:
+                self._texts[m] = self.spoken(m)
+        return [Message(m.role, self._texts[m]) if m.calls else m for m in messages]
 
     def _render(self, messages: Sequence[Message], *, generate: bool) -> str:
         if self.syntax:
-            return self._applied(
-                self.syntax.prepared(messages), add_generation_prompt=generate, **self.syntax.arguments
-            )
-        chat = [{"role": m.role, "content": m.content} for m in messages]
-        return self._applied(chat, add_generation_prompt=generate)
+            chat, arguments = self.syntax.prepared(messages), self.syntax.arguments
+        else:
+            chat, arguments = [as_turn(m, calls=False) for m in messages], {}
+        try:
+            return self._applied(chat, add_generation_prompt=generate, **arguments)
+        except TemplateError as error:
+            raise DataError(f"the model's chat template refuses the chat: {error}") from error
 
     def _applied(self, chat: Sequence[Mapping[str, Any]], **arguments: Any) -> str:
         text: str = self.tokenizer.apply_chat_template(chat, tokenize=False, **arguments, **self.template)
@@ -134,7 +157,7 @@ class Chat:
         skeleton: the same with marks for the texts, so that a text which imitates the template cannot be
         taken for it.
         """
-        if not any(t in m.content for m in messages for t in self._forbidden(m)):
+        if not any(self._forbidden(m).search(m.content) for m in messages):
             ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
             return ids
         first, *rest = MARK.split(skeleton)
@@ -152,20 +175,39 @@ class Chat:
             at += len(found) + len(fixed)
         return out
 
-    def _forbidden(self, message: Message) -> tuple[str, ...]:
+    def _forbidden(self, message: Message) -> re.Pattern[str]:
         """Tokens that a message must not smuggle in; what an assistant calls a tool with is its own."""
-        return self._special if message.role == "assistant" else (*self._special, *self._added)
+        return self._special if message.role == "assistant" else self._control
 
-    def _plain(self, text: str, forbidden: Sequence[str]) -> list[int]:
+    def _plain(self, text: str, forbidden: re.Pattern[str]) -> list[int]:
         """Tokens of a text in which the forbidden ones are mere characters: it is cut inside of each."""
-        cuts = [0]
-        if self._control:
-            cuts += [m.start() + 1 for m in self._control.finditer(text) if m[0] in forbidden]
-        pieces = [text[a:b] for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
+        cuts = [0, *(m.start() + 1 for m in forbidden.finditer(text)), len(text)]
         ids: list[int] = []
-        for piece in pieces:
+        for start, end in pairwise(cuts):
+            piece = text[start:end]
             ids += self.tokenizer(piece, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return ids
+
+
+def _any(tokens: Iterable[str]) -> re.Pattern[str]:
+    """Finds the tokens, the longest first; nothing where there are none."""
+    return re.compile(
+        "|".join(map(re.escape, sorted(filter(None, tokens), key=len, reverse=True))) or r"(?!)"
+    )
+
+
+def _gist(text: str) -> str:
+    """A text without white space and blank thoughts."""
+    return "".join(BLANK_THOUGHT.sub("", text).split())
+
+
+def _around(mark: Message, text: str, before: str) -> tuple[str, str]:
+    """What is written before the mark and behind it, which is nothing where the template leaves it out.
+
+    before: the chat up to it, whose own texts may look like it.
+    """
+    parts = text.split(mark.content, n := before.count(mark.content) + 1)
+    return mark.content.join(parts[:n]), parts[n] if len(parts) > n else ""
 
 
 def _exchanges(turns: Sequence[Message]) -> Iterator[tuple[Message, list[Message]]]:
@@ -179,6 +221,8 @@ def _exchanges(turns: Sequence[Message]) -> Iterator[tuple[Message, list[Message
             said, replies = turn, []
         else:
             replies.append(turn)
+            if said is None:
+                break
     if said is None or replies:
         raise DataError("a demonstration begins and ends with an assistant turn")
     yield said, replies

@@ -23,6 +23,8 @@ Call a tool like this:
 <tool_call>
 {{"name": "NAME", "arguments": {{...}}}}
 </tool_call>"""
+RESULT = "<tool_response>\n{}\n</tool_response>"
+WORDS = INTRODUCTION + RESULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Syntax:
     def of(cls, apply: Apply, tools: Sequence[Mapping[str, Any]]) -> Syntax:
         asked, said = {"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}
         probe = {"type": "function", "function": {"name": PROBE, "description": "", "parameters": {}}}
-        call = _turn(Message("assistant", "", (Call(PROBE, "{}"),)), calls=True)
+        call = as_turn(Message("assistant", "", (Call(PROBE, "{}"),)), calls=True)
         result = {"role": "tool", "content": PROBE}
         return cls(
             tools=tuple(tools),
@@ -59,13 +61,13 @@ class Syntax:
         chat: Turns = []
         for message in messages:
             if message.role == "tool" and not self.results:
-                text = f"<tool_response>\n{message.content}\n</tool_response>"
+                text = RESULT.format(message.content)
                 if chat and chat[-1].get("results"):
                     chat[-1]["content"] += f"\n{text}"
                 else:
                     chat.append({"role": "user", "content": text, "results": True})
             else:
-                chat.append(_turn(message, calls=self.calls))
+                chat.append(as_turn(message, calls=self.calls))
         if not self.lists:
             self._introduce(chat)
         return [{k: v for k, v in turn.items() if k != "results"} for turn in chat]
@@ -99,7 +101,8 @@ def _type(part: Mapping[str, Any]) -> str:
     return " | ".join(kind) if isinstance(kind, list) else str(kind)
 
 
-def _turn(message: Message, *, calls: bool) -> dict[str, Any]:
+def as_turn(message: Message, *, calls: bool) -> dict[str, Any]:
+    """calls: the template writes them; else they are said in words."""
     if not message.calls:
         return {"role": message.role, "content": message.content}
     if calls:

@@ -1,4 +1,4 @@
-"""A calculator of numbers: its own tokens and its own grammar over Decimal; nothing is ever evaluated as code.
+"""A calculator of numbers: its own tokens and grammar over Decimal; nothing is ever evaluated as code.
 
     sum     := product (("+" | "-") product)*
     product := signed (("*" | "/") signed)*
@@ -53,7 +53,11 @@ def calculate(expression: str) -> str:
 
 def _context() -> Context:
     return Context(
-        prec=60, rounding=ROUND_HALF_UP, Emin=-9999, Emax=9999, traps=[InvalidOperation, DivisionByZero, Overflow]
+        prec=60,
+        rounding=ROUND_HALF_UP,
+        Emin=-9999,
+        Emax=9999,
+        traps=[InvalidOperation, DivisionByZero, Overflow],
     )
 
 
@@ -197,8 +201,8 @@ def _number(token: _Token, in_call: bool) -> Decimal:
     text = token.text
     if in_call and "," in text:  # max(100,200) is two numbers to one reader, and one to another
         raise ToolError(
-            f"`{text[:40]}` at character {token.place} could be one number or several arguments; in a function"
-            " leave thousands separators out and write a space behind the comma"
+            f"`{text[:40]}` at character {token.place} could be one number or several arguments;"
+            " in a function leave thousands separators out and write a space behind the comma"
         )
     mantissa, _, exponent = text.lower().replace(",", "").partition("e")
     if sum(c.isdigit() for c in mantissa) > DIGITS:

@@ -9,7 +9,7 @@ from typing import Any
 from fivestones.environments.finqa.grader import final_answers, grade
 from fivestones.environments.finqa.tables import Tables
 from fivestones.environments.finqa.tools import SUBMIT, finqa_tools
-from fivestones.environments.tool_use import ToolUse, parse
+from fivestones.environments.tool_use import ToolUse
 from fivestones.errors import DataError
 from fivestones.recipe import FinqaPart
 from fivestones.types import Call, Message, Rollout, Score, Split, Task
@@ -19,10 +19,10 @@ SINGLE = ("L0", "L1", "L2", "L3", "L4", "single")  # levels about one table
 DECODED = ("tables", "cells", "sql", "plan", "distractors")  # columns that hold JSON
 
 SYSTEM = (
-    "Answer a question about a company's financial tables. List its tables, look at the columns of the one "
-    "you need, query it, compute with the calculator. One call a turn. All values are text as displayed. "
+    "Answer a question about a company's financial tables. List its tables, look at the one you need, query "
+    "it, compute with the calculator. One call a turn. "
 )
-BY_LINE = "At the end write one line, with the unit and the scale:\nFINAL ANSWER: ..."
+BY_LINE = "At the end write the answer with its unit and scale:\nFINAL ANSWER: ..."
 BY_TOOL = f"At the end call {SUBMIT} with the answer, its unit and its scale."
 
 
@@ -61,7 +61,7 @@ class FinqaEnvironment(ToolUse):
 
     def answers(self, text: str) -> tuple[str, ...]:
         """What the last turn of an episode gives as its answer; one, if it keeps to the form."""
-        parsed = parse(text)
+        parsed = self.parsed(Message("assistant", text))
         if self.submit is None:
             return () if parsed.calls else final_answers(parsed.text)
         given = [c for c in parsed.calls if isinstance(c, Call) and c.name == self.submit]

@@ -1,4 +1,4 @@
-"""Numbers as annual reports display them: `$ 1,234`, `(56)`, `—`, `12.5 %`, `$1.2 billion`, `1.5 percentage points`.
+"""Numbers as annual reports display them: `$ 1,234`, `(56)`, `—`, `12.5 %`, `$1.2 billion`.
 
 A displayed number is exact (Decimal) and keeps what its text says of unit, scale and precision; nothing is
 guessed. Reading takes time linear in the text, and no text raises.
@@ -23,7 +23,9 @@ CURRENCIES = {
     **dict.fromkeys(("€", "eur", "euro"), "€"),
     **dict.fromkeys(("£", "gbp", "pound"), "£"),
     **dict.fromkeys(("¥", "jpy", "yen"), "¥"),
-    **dict.fromkeys(("chf", "cad", "aud", "inr", "cny", "krw", "hkd", "sek", "nok", "dkk", "c$", "a$"), "other"),
+    **dict.fromkeys(
+        ("chf", "cad", "aud", "inr", "cny", "krw", "hkd", "sek", "nok", "dkk", "c$", "a$"), "other"
+    ),
 }
 UNITS = {
     **dict.fromkeys(("%", "percent", "per cent", "pct"), ("%", Decimal(1))),
@@ -54,7 +56,9 @@ class Quantity:
     last: Decimal  # one unit of the last displayed digit, before the scale: 0.1 for "12.5", 1 for "1,234"
     scale: Decimal = Decimal(1)  # 1,000,000 for "million"; 0.01 for basis points, in percentage points
     scaled: bool = False  # a scale is written out
-    unit: str = ""  # "%", "pp", "x", "$" and other currencies, else the noun: "share", "employee"; "" when bare
+    unit: str = (
+        ""  # "%", "pp", "x", "$" and other currencies, else the noun: "share", "employee"; "" when bare
+    )
 
     @property
     def base(self) -> Decimal:

@@ -31,11 +31,36 @@ INSTRUCTIONS = 500_000  # of SQLite's machine; a query over 50 rows takes some t
 BETWEEN_CHECKS = 200  # instructions
 IMAGES = 64  # companies kept open
 LENGTH = 4096  # bytes of any value, unless a table holds longer ones: bounds what replace or || can build
-FUNCTIONS = AGGREGATES | frozenset(
-    "abs ceil ceiling coalesce floor glob ifnull iif instr length like lower ltrim nullif pow power replace round"
-    " rtrim sign sqrt substr substring trim trunc typeof upper"
-    " dense_rank first_value lag last_value lead nth_value rank row_number".split()
-)
+FUNCTIONS = AGGREGATES | {
+    *(
+        "abs",
+        "ceil",
+        "ceiling",
+        "coalesce",
+        "floor",
+        "glob",
+        "ifnull",
+        "iif",
+        "instr",
+        "length",
+        "like",
+        "lower",
+    ),
+    *("ltrim", "nullif", "pow", "power", "replace", "round", "rtrim", "sign", "sqrt", "substr", "substring"),
+    *(
+        "trim",
+        "trunc",
+        "typeof",
+        "upper",
+        "dense_rank",
+        "first_value",
+        "lag",
+        "last_value",
+        "lead",
+        "nth_value",
+    ),
+    *("rank", "row_number"),
+}
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 2 * LONGEST,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
@@ -140,7 +165,8 @@ class _Image:
         return _as_json(names, rows)
 
     def _names_of(self, cursor: sqlite3.Cursor, table: Table) -> list[str]:
-        """Names of the result's columns. `SELECT 2024` and `SELECT '2024'` are values to SQL where a column 2024 was meant."""
+        """Names of the result's columns. Where a column 2024 was meant, `SELECT 2024` and `SELECT '2024'` are
+        values to SQL: refused."""
         columns = {column.casefold(): column for column in table.columns}
         names: list[str] = []
         for column in cursor.description:
@@ -161,7 +187,7 @@ class _Image:
             if name == self._subject:
                 self._read.add((second or "").casefold())
                 return sqlite3.SQLITE_OK
-            if not second and name not in self._names:
+            if not second and name not in self._names and not name.startswith("sqlite_"):
                 return sqlite3.SQLITE_OK  # count(*) of a subquery; what that reads was asked for by itself
             self._refuse(self._other_table(first or ""))
         elif action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE):
@@ -203,9 +229,8 @@ class _Image:
         if match := _NO_COLUMN.fullmatch(error):
             name = clipped(match[1].rpartition(".")[2] or match[1])
             columns = ", ".join(table.columns[:LISTED])
-            return (
-                f"no column `{name}` in table `{table.name}`.{nearest(name, table.columns)} Columns: {columns}."
-            )
+            hint = nearest(name, table.columns)
+            return f"no column `{name}` in table `{table.name}`.{hint} Columns: {columns}."
         if match := _NO_TABLE.fullmatch(error):
             return self._other_table(match[1])
         if match := _NO_FUNCTION.fullmatch(error):
@@ -215,7 +240,8 @@ class _Image:
 
 def _no_function(name: str) -> str:
     known = sorted(FUNCTIONS)
-    return f"the function `{clipped(name)}` is not available.{nearest(name, known)} Available: {', '.join(known)}."
+    hint = nearest(clipped(name), known)
+    return f"the function `{clipped(name)}` is not available.{hint} Available: {', '.join(known)}."
 
 
 def _quoted(name: str) -> str:

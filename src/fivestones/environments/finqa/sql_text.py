@@ -19,10 +19,39 @@ _FILTERS = frozenset(("WHERE", "HAVING"))
 _CLAUSES = frozenset(
     ("WHERE", "HAVING", "GROUP", "ORDER", "LIMIT", "UNION", "EXCEPT", "INTERSECT", "WINDOW", "SELECT", "FROM")
 )
-_NO_NAME = frozenset(
-    "AND OR NOT IS IN NULL TRUE FALSE LIKE GLOB BETWEEN EXISTS CASE WHEN THEN ELSE END CAST AS TEXT REAL INTEGER"
-    " COLLATE ESCAPE ISNULL NOTNULL DISTINCT".split()
-)
+_NO_NAME = {
+    *(
+        "AND",
+        "OR",
+        "NOT",
+        "IS",
+        "IN",
+        "NULL",
+        "TRUE",
+        "FALSE",
+        "LIKE",
+        "GLOB",
+        "BETWEEN",
+        "EXISTS",
+        "CASE",
+        "WHEN",
+    ),
+    *(
+        "THEN",
+        "ELSE",
+        "END",
+        "CAST",
+        "AS",
+        "TEXT",
+        "REAL",
+        "INTEGER",
+        "COLLATE",
+        "ESCAPE",
+        "ISNULL",
+        "NOTNULL",
+    ),
+    "DISTINCT",
+}
 _TOKEN = re.compile(
     r"""\s+|--[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/)?
       |(?P<string>[xX]?'(?:[^']|'')*')

@@ -28,7 +28,7 @@ class Table:
         for index, row in enumerate(self.rows):
             if len(row) != len(self.columns):
                 raise DataError(
-                    f"{where}: row {index + 1} has {len(row)} cells, expected {len(self.columns)}, one a column"
+                    f"{where}: row {index + 1} has {len(row)} cells, expected {len(self.columns)}"
                 )
             for cell in row:
                 if cell is not None and not isinstance(cell, str):
@@ -36,8 +36,8 @@ class Table:
 
 
 class Tables(Mapping[str, Mapping[str, Table]]):
-    """company -> table name -> Table, in the order given. `of` and `table` are for agents: their ToolError says
-    what is available."""
+    """company -> table name -> Table, in the order given. `of` and `table` are for agents: their ToolError
+    says what is available."""
 
     def __init__(self, tables: Iterable[Table]) -> None:
         self._by_company: dict[str, dict[str, Table]] = {}

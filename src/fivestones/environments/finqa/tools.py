@@ -11,6 +11,7 @@ from fivestones.environments.finqa.sql import Database
 from fivestones.environments.finqa.tables import Table, Tables
 from fivestones.environments.tool_use.tools import Tool
 
+SUBMIT = "submit_answer"
 SAMPLES = 3  # different values shown of each column
 SAMPLE_LENGTH = 80  # characters
 
@@ -23,31 +24,28 @@ def finqa_tools(tables: Tables, submit: bool = False) -> list[Tool]:
     tools = [
         Tool(
             name="get_table_names",
-            description="List the names of all tables of a company.",
+            description="List a company's tables.",
             parameters=_texts(company),
             call=lambda a: _compact(list(tables.of(a["company"]))),
         ),
         Tool(
             name="get_table_info",
-            description="Describe a table: what it shows and in which unit, how many rows it has, and its columns"
-            " with sample values.",
+            description="Show what a table is about, its unit, and its columns with sample values.",
             parameters=_texts(company, table),
             call=lambda a: table_info(tables.table(a["company"], a["table"])),
         ),
         Tool(
             name="sql_query",
-            description="Run one SQLite SELECT over one table of a company; the rows come as JSON. Name the columns"
-            " (no SELECT *) and filter with WHERE or aggregate. All columns are text as displayed, such as"
-            " '$ 1,234' or '(56)'.",
+            description="Run one SQLite SELECT over one table: name the columns, filter with WHERE."
+            " All columns are text as displayed.",
             parameters=_texts(
-                company, table, ("query", 'the SELECT; names like 2024 in double quotes: "2024", texts in single')
+                company, table, ("query", 'names like 2024 go in double quotes: "2024"; text in single ones')
             ),
             call=lambda a: database.query(a["company"], a["table"], a["query"]),
         ),
         Tool(
             name="calculator",
-            description="Compute with numbers: + - * / ** ( ), round, abs, min, max. % behind a number means percent"
-            " (12.5% is 0.125, no modulo); $ and thousands separators are ignored.",
+            description="Compute with + - * / ** ( ), round, abs, min, max; 12.5% is 0.125, no modulo.",
             parameters=_texts(("expression", "for example (1,250 - 1,000) / 1,000")),
             call=lambda a: calculate(a["expression"]),
         ),
@@ -55,7 +53,7 @@ def finqa_tools(tables: Tables, submit: bool = False) -> list[Tool]:
     if submit:
         tools.append(
             Tool(
-                name="submit_answer",
+                name=SUBMIT,
                 description="Submit the final answer, with its unit and scale. This ends the task.",
                 parameters=_texts(("answer", 'for example "$ 1,234 million", "12.5 %" or "not disclosed"')),
                 call=lambda a: "submitted",
@@ -73,7 +71,9 @@ def table_info(table: Table) -> str:
 def _samples(table: Table, index: int) -> list[str]:
     values = dict.fromkeys(row[index] for row in table.rows if row[index])
     return [
-        value if len(value) <= SAMPLE_LENGTH else f"{value[:SAMPLE_LENGTH]}..." for value in list(values)[:SAMPLES] if value
+        value if len(value) <= SAMPLE_LENGTH else f"{value[:SAMPLE_LENGTH]}..."
+        for value in list(values)[:SAMPLES]
+        if value
     ]
 
 

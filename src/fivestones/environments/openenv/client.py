@@ -182,7 +182,9 @@ class RemoteEnvironment(ToolUse):
         schema = listed.get("input_schema") or listed.get("inputSchema") or {}
         if not isinstance(schema, Mapping):
             raise UsageError(f"{self.remote.url}: tool `{name}` has no JSON Schema of its arguments")
-        parameters = {"type": "object", "properties": {}, **schema}
+        # a tool that does not tell its arguments takes any
+        untold = {} if "properties" in schema else {"additionalProperties": True}
+        parameters = {"type": "object", "properties": {}, **untold, **schema}
         return Tool(name, str(listed.get("description") or ""), parameters, partial(self._step, name))
 
     def _enumerated(self, served: Any, count: Mapping[Split, int] | None) -> dict[Split, tuple[Task, ...]]:

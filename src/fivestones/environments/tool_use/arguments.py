@@ -31,6 +31,7 @@ TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
 }
 MOST = 16  # faults looked at
+SHOWN = 8  # choices of an argument that a list of all arguments spells out
 NOTES = frozenset({"title", "description", "default", "examples", "$schema"})  # check nothing
 FLAT = frozenset({"type", "properties", "required", "additionalProperties"})
 COMBINERS = frozenset({"$ref", "allOf", "anyOf", "oneOf", "not", "if", "patternProperties"})
@@ -145,7 +146,11 @@ def _all(schema: Mapping[str, Any]) -> str:
 
 
 def _kind(part: Any) -> str:
-    kind = part.get("type", "any") if isinstance(part, Mapping) else "any"
+    if not isinstance(part, Mapping):
+        return "any"
+    if 0 < len(part.get("enum", ())) <= SHOWN:
+        return " | ".join(json.dumps(choice, ensure_ascii=False) for choice in part["enum"])
+    kind = part.get("type", "any")
     return kind if isinstance(kind, str) else " or ".join(kind)
 
 

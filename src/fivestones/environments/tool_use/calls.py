@@ -326,9 +326,8 @@ def _decode(text: str, at: int) -> tuple[Any, int]:
         if error.pos >= len(text) or error.msg.startswith("Unterminated"):
             raise _Refused(f"the JSON is cut off: close every quote and bracket; {FORM}") from None
         if error.msg.startswith("Invalid control"):
-            raise _Refused(
-                f"line break or tab within a string at {_near(text, error.pos)}: write \\n"
-            ) from None
+            before = text[max(at, error.pos - 20) : error.pos]
+            raise _Refused(f"line break or tab in a string, after `{before}`: write \\n or \\t") from None
         if error.msg == "Expecting value" and error.pos == at:
             raise _Refused(f"no JSON but {_near(text, at)}: {FORM}") from None
         raise _Refused(f"not valid JSON: {error.msg} at {_near(text, error.pos)}") from None
@@ -373,7 +372,9 @@ def _skip(text: str, at: int) -> int:
 
 
 def _near(text: str, at: int) -> str:
-    return f"`{_short(text[at : at + 31])}`" if at < len(text) else "the end"
+    """What stands there: up to the end of its block and in one line."""
+    words = " ".join(BLOCK.split(text[at : at + 60], maxsplit=1)[0].split())
+    return f"`{_short(words)}`" if words else "the end"
 
 
 def _short(text: str) -> str:

@@ -60,11 +60,16 @@ COUNTS = ("turns", "calls", "errors", "calls_over_fewest")
 
 
 def diagnose(
-    task: Task, messages: Sequence[Message], finish: str, grading: Grading = "strict"
+    task: Task,
+    messages: Sequence[Message],
+    finish: str,
+    grading: Grading = "strict",
+    submit: bool | None = None,
 ) -> dict[str, float | None]:
     """Every behaviour: 1.0 it happened, 0.0 it did not, None it does not apply; the counts as numbers.
 
-    messages: the whole chat, prompt included. grading: what "right" means. Raises nothing, whatever the text.
+    messages: the whole chat, prompt included. grading: what "right" means. submit: answers are submitted by a
+    call (True), or written in a line (False); None: both count. Raises nothing, whatever the text.
     """
-    reading = read(task, messages, finish, grading)
+    reading = read(task, messages, finish, grading, submit)
     return {reader.__name__: reader(reading) for reader, _ in _READERS}

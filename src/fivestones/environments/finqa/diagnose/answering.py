@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fivestones.environments.finqa.grader import grade
-
 from fivestones.environments.finqa.diagnose.figures import FACTORS, Figure, figures, figures_of_answer
 from fivestones.environments.finqa.diagnose.reading import QUERY, Asked, Reading, fold
 from fivestones.environments.finqa.diagnose.statement import read_statement
+from fivestones.environments.finqa.grader import grade
 
 
 def wrong_entity(reading: Reading) -> float | None:
@@ -51,8 +50,8 @@ def wrong_cell(reading: Reading) -> float | None:
 
 def near_miss(reading: Reading) -> float | None:
     """Wrong, but equal to a distractor of the task (a neighbouring row or year, another table, scale or
-    sign), or to the right answer up to its sign, a factor of 100 or a power of 1000. None without a final
-    answer."""
+    sign), or to the right answer up to its unit, its sign, a factor of 100 or a power of 1000. None without
+    a final answer."""
     if reading.answer is None:
         return None
     if reading.right:

@@ -16,9 +16,10 @@ FACTORS = (1.0, 100.0, 0.01, 1e3, 1e-3, 1e6, 1e-6, 1e9, 1e-9)
 SLACK = 1e-9  # relative: binary fractions
 
 _NUMBER = re.compile(
-    r"(?P<whole>\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.(?P<part>\d++))?(?:[eE](?P<power>[+-]?\d{1,3})(?!\w))?"
-    r"|\.(?P<bare>\d++)"
+    r"(?:(?P<whole>\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.(?P<part>\d++))?|\.(?P<bare>\d++))"
+    r"(?:[eE](?P<power>[+-]?\d{1,3})(?!\w))?"
 )
+_SIZE = re.compile(re.sub(r"\?P<\w+>", "?:", _NUMBER.pattern))  # without groups: replies hold many numbers
 _NIL = re.compile(r'"[\s$]*[—–-]+[\s%]*"')  # a cell that shows a dash is a nil
 _KEY = re.compile(r"^[^:;]*:(?!\d)")  # of a field: "2023: 5.1 %"
 _FIELDS = re.compile(r"[;\n]")
@@ -49,7 +50,7 @@ def figures(text: str) -> tuple[Figure, ...]:
 
 def figures_of_output(text: str) -> tuple[float, ...]:
     """Sizes of all numbers that a tool's reply shows, ascending; a cell with a dash shows 0."""
-    sizes = {_figure(match).size for match in _NUMBER.finditer(text)}
+    sizes = {float(number.replace(",", "")) for number in _SIZE.findall(text)}
     if _NIL.search(text):
         sizes.add(0.0)
     return tuple(sorted(sizes))
@@ -57,13 +58,14 @@ def figures_of_output(text: str) -> tuple[float, ...]:
 
 def figures_of_answer(answer: str) -> tuple[Figure, ...]:
     """The values of an answer: without the keys of its fields, numbers that are part of a word, and years
-    that only say when (those beside another number)."""
+    that only say when (those beside another number, or behind words)."""
     out: list[Figure] = []
     for part in _FIELDS.split(answer):
         value = _KEY.sub("", part)
         found = [m for m in _NUMBER.finditer(value) if not _in_word(value, m.start())]
         values = [m for m in found if not _year(m)]
-        out += map(_figure, values or found)
+        alone = [m for m in found if not any(map(str.isalpha, value[: m.start()]))]
+        out += map(_figure, values or alone)
     return tuple(out)
 
 

@@ -8,7 +8,7 @@ from fivestones.environments.finqa.diagnose.wordings import unknown_tool as no_s
 
 
 def no_final_answer(reading: Reading) -> float:
-    """The last turn gives no final answer."""
+    """The last turn gives no final answer, calls a tool beside it, or was cut off by a limit."""
     return float(reading.answer is None)
 
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from fivestones.environments.finqa.diagnose.figures import Figure, figures_of_answer, figures_of_output
 from fivestones.environments.finqa.grader import final_answers, grade
 from fivestones.environments.finqa.tools import SUBMIT
-
-from fivestones.environments.finqa.diagnose.figures import Figure, figures_of_answer, figures_of_output
 from fivestones.environments.tool_use.calls import parse
 from fivestones.types import Call, Message, Task
 
@@ -97,9 +96,13 @@ class Turn:
     """One turn of the assistant."""
 
     number: int
-    text: str  # outside of calls
     calls: tuple[Asked, ...]  # submitting is not among them
-    answers: tuple[str, ...]  # final answers in its text, or submitted
+    written: tuple[str, ...]  # final answers in its text
+    submitted: tuple[str, ...]  # by a call
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return (*self.written, *self.submitted)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class Reading:
     turns: tuple[Turn, ...]
     finish: str
     grading: Grading = "strict"
+    submit: bool | None = None  # answers are submitted by a call, not written in a line; None: either
     calls: tuple[Asked, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,9 +135,14 @@ class Reading:
 
     @cached_property
     def answer(self) -> str | None:
-        """The final answer: the last one of the last turn; None when that turn gives none."""
-        last = self.turns[-1].answers if self.turns else ()
-        return last[-1] if last else None
+        """The final answer: the last one of the last turn. None when that turn gives none, calls a tool
+        beside a line, or was not the model's own end."""
+        if not self.turns or self.finish in ("length", "turns"):
+            return None
+        last = self.turns[-1]
+        written = last.written if self.submit is not True and not last.calls else ()
+        given = (*written, *(last.submitted if self.submit is not False else ()))
+        return given[-1] if given else None
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:
@@ -164,8 +173,14 @@ class Reading:
         return any(step.get("name") == CALCULATE for step in self.task.reference.get("plan") or ())
 
 
-def read(task: Task, messages: Sequence[Message], finish: str, grading: Grading = "strict") -> Reading:
-    """messages: the whole chat, prompt included. Replies are matched to calls in their order, turn by turn."""
+def read(
+    task: Task,
+    messages: Sequence[Message],
+    finish: str,
+    grading: Grading = "strict",
+    submit: bool | None = None,
+) -> Reading:
+    """messages: the whole chat, prompt included. Replies belong to the calls before them, in their order."""
     prompt = len(task.prompt)
     question = "\n".join(m.content for m in messages[:prompt] if m.role == "user")
     turns: list[Turn] = []
@@ -183,7 +198,7 @@ def read(task: Task, messages: Sequence[Message], finish: str, grading: Grading 
         turn = _turn(message, len(turns), place, replies)
         turns.append(turn)
         place += len(turn.calls)
-    return Reading(task=task, question=question, turns=tuple(turns), finish=finish, grading=grading)
+    return Reading(task, question, tuple(turns), finish, grading, submit)
 
 
 def fold(name: str) -> str:
@@ -207,7 +222,7 @@ def _turn(message: Message, number: int, place: int, replies: Sequence[str]) -> 
             continue
         key = f"{call.name} {_canonical(arguments)}" if arguments else f"{call.name} {call.arguments}"
         calls.append(Asked(place + len(calls), number, call.name, arguments, key, output))
-    return Turn(number, parsed.text, tuple(calls), (*final_answers(parsed.text), *submitted))
+    return Turn(number, tuple(calls), final_answers(parsed.text), tuple(submitted))
 
 
 def _arguments(text: str) -> Mapping[str, Any]:

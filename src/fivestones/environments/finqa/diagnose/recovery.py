@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from fivestones.environments.finqa.tools import SUBMIT
-
 from fivestones.environments.finqa.diagnose.reading import Asked, Reading
 from fivestones.environments.finqa.diagnose.wordings import unknown_tool
+from fivestones.environments.finqa.tools import SUBMIT
 
 
 def error_abandoned(reading: Reading) -> float | None:

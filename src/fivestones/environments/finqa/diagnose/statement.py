@@ -21,69 +21,13 @@ _TOKEN = re.compile(
     r"|(?P<mark>.)",
     re.DOTALL,
 )
-_KEYWORDS = frozenset(
-    [
-        "select",
-        "from",
-        "where",
-        "and",
-        "or",
-        "not",
-        "in",
-        "is",
-        "null",
-        "like",
-        "glob",
-        "between",
-        "group",
-        "by",
-        "order",
-        "asc",
-        "desc",
-        "limit",
-        "offset",
-        "having",
-        "as",
-        "distinct",
-        "case",
-        "when",
-        "then",
-        "else",
-        "end",
-        "cast",
-        "real",
-        "integer",
-        "text",
-        "numeric",
-        "join",
-        "on",
-        "left",
-        "inner",
-        "outer",
-        "cross",
-        "union",
-        "all",
-        "exists",
-        "with",
-        "values",
-        "collate",
-        "nocase",
-        "escape",
-        "true",
-        "false",
-        "using",
-        "natural",
-        "except",
-        "intersect",
-        "over",
-        "partition",
-        "float",
-        "int",
-        "decimal",
-        "varchar",
-        "double",
-    ]
-)
+_WORDS = """
+select from where and or not in is null like glob between group by order asc desc limit offset having as
+distinct case when then else end cast real integer text numeric join on left inner outer cross union all
+exists with values collate nocase escape true false using natural except intersect over partition float int
+decimal varchar double recursive
+"""
+_KEYWORDS = frozenset(_WORDS.split())
 _NAMES_NO_COLUMN = frozenset({"from", "join", "as", "into", "update"})  # the name behind them
 
 
@@ -116,11 +60,8 @@ def read_statement(sql: str) -> Statement:
     tokens = list(_tokens(sql))
     words = [t.value if t.kind == "word" else "" for t in tokens]
     where = words.index("where") if "where" in words else len(tokens)
-    aliases = {
-        token.value
-        for token, before in zip(tokens[1:], words, strict=False)
-        if before == "as" and _named(token)
-    } - _KEYWORDS
+    named = {t.value for t, before in zip(tokens[1:], words, strict=False) if before == "as" and _named(t)}
+    aliases = named - _KEYWORDS
     cleaned = aliases if "replace" in words else set()  # a column that an inner SELECT made may be clean
     return Statement(
         columns=frozenset(_columns(tokens)),

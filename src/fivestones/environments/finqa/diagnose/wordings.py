@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 
-from fivestones.environments.finqa.diagnose.reading import Asked
+from fivestones.environments.finqa.diagnose.reading import QUERY, Asked
 
 _BAD_ARGUMENT = re.compile(
-    r"[\w.-]+: (?:missing argument|unknown argument|argument `|the arguments |nested too)"
+    r"[\w.-]+: (?:missing argument|unknown argument|argument `|the arguments |nested too deeply)"
+)
+_UNKNOWN_TABLE = re.compile(r"no table `.*` of company `", re.DOTALL)
+_REFUSED = re.compile(
+    # what may not be asked
+    r"only SELECT is allowed|SELECT \* is refused|a filter or an aggregate is required|one statement a call"
+    r"|this call reads the table `"
+    # limits of size and time
+    r"|the query has [\d,]+ characters|nested too deeply|too many (?:SELECTs|tables)"
+    r"|the query takes more than|the query gives more than|the result has [\d,]+ characters"
 )
 
 
@@ -20,12 +29,13 @@ def bad_argument(call: Asked) -> bool:
 
 
 def unknown_table(call: Asked) -> bool:
-    return False
+    return bool(_UNKNOWN_TABLE.match(call.error))
 
 
 def unknown_column(call: Asked) -> bool:
-    return "no such column" in call.error
+    return call.name == QUERY and call.error.startswith("no column `")
 
 
 def refused_query(call: Asked) -> bool:
-    return False
+    """A rule or a limit refuses it; other errors are of SQL itself."""
+    return call.name == QUERY and bool(_REFUSED.match(call.error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 
 from fivestones.environments.finqa.world.expressions import Expr, Figure, figures, places
 from fivestones.environments.finqa.world.model import Sheet, Unit
@@ -49,13 +50,13 @@ class Draft:
     missing: tuple[Sheet, int] | None = None  # a year that the sheet does not report
     kept: Draft | None = field(default=None, repr=False)  # asked with the same phrasing, to keep the balance
 
-    @property
+    @cached_property
     def figures(self) -> tuple[Figure, ...]:
         """Its cells, each once."""
         found = {(f.sheet.name, f.where): f for _, expr in self.fields for f in figures(expr)}
         return tuple(found.values())
 
-    @property
+    @cached_property
     def sheets(self) -> tuple[Sheet, ...]:
         if self.missing:
             return (self.missing[0],)

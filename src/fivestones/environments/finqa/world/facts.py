@@ -250,4 +250,8 @@ class Operations(Maker):
         rng = self.rng("segment_income")
         corporate = {y: -grain(self.revenue[y] * rng.uniform(0.012, 0.03)) for y in self.years}
         rest = minus(self.income["operating_income"], corporate)
-        return {**self.split("segment_margins", rest, self.profile.segments), "corporate": corporate}
+        weights = [rng.uniform(0.6, 2.4) for _ in self.profile.segments]
+        if rng.random() < 0.25:  # a segment that loses money
+            weights[rng.randrange(len(weights))] = -0.2
+        parts = self.split("segment_margins", rest, self.profile.segments, weights)
+        return {**parts, "corporate": corporate}

@@ -28,6 +28,7 @@ from fivestones.environments.finqa.world.expressions import (
     total,
 )
 from fivestones.environments.finqa.world.model import Line, Sheet, Unit
+from fivestones.environments.finqa.world.topics.registry import topics
 
 AMOUNTS = ("usd", "shares", "employees")  # kinds that add up
 
@@ -108,7 +109,9 @@ def growth(sheet: Sheet) -> Iterator[Draft]:
     if sheet.unit.kind == "percent":
         return
     for old, new in pairs_of_years(sheet):
-        yield _percent("growth", percent(new - old, old), sheet, old.label, year=old.year, year2=new.year)
+        if new.value > 0:  # to nil is -100 % whatever the figure
+            rate = percent(new - old, old)
+            yield _percent("growth", rate, sheet, old.label, year=old.year, year2=new.year)
 
 
 def cagr(sheet: Sheet) -> Iterator[Draft]:
@@ -159,7 +162,7 @@ def ratio(sheet: Sheet) -> Iterator[Draft]:
 def cumulative(sheet: Sheet) -> Iterator[Draft]:
     """A flow over all reported years; a balance at a date does not add up over years."""
     years = sorted(sheet.years)
-    if sheet.unit.kind != "usd" or len(years) < 3 or sheet.topic not in FLOWS:
+    if sheet.unit.kind != "usd" or len(years) < 3 or not _flow(sheet):
         return
     for line in sheet.lines:
         over = [Figure(sheet, line.key, year) for year in years]
@@ -214,7 +217,12 @@ def _percent(family: str, expr: Expr, sheet: Sheet, *labels: str, **years: int) 
     return Draft(family=family, fields=(("", expr),), form=PERCENT, ask=IN_PERCENT, slots=named)
 
 
-FLOWS: frozenset[str] = frozenset()
+def _flow(sheet: Sheet) -> bool:
+    """Of amounts over a year, not at its end, and no roll-forward of balances."""
+    topic = topics().get(sheet.topic)
+    return topic is not None and not topic.instant and all(line.key != "opening" for line in sheet.lines)
+
+
 SINGLE = (
     Family("lookup", lookup),
     Family("conversion", conversion),

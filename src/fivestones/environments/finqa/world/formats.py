@@ -7,25 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, TypeVar
 
 from fivestones.environments.finqa.world.model import Kind, Unit
 
+T = TypeVar("T")
 Dollar = Literal["$ ", "$", ""]
 
-# of SQLite: names that would need quotes
-RESERVED = frozenset(
-    "abort action add after all alter always analyze and as asc attach autoincrement before begin between by "
-    "cascade case cast check collate column commit conflict constraint create cross current current_date "
-    "current_time current_timestamp database default deferrable deferred delete desc detach distinct do drop "
-    "each else end escape except exclude exclusive exists explain fail filter first following for foreign "
-    "from full generated glob group groups having if ignore immediate in index indexed initially inner insert "
-    "instead intersect into is isnull join key last left like limit match materialized natural no not nothing "
-    "notnull null nulls of offset on or order others outer over partition plan pragma preceding primary query "
-    "raise range recursive references regexp reindex release rename replace restrict returning right rollback "
-    "row rows savepoint select set table temp temporary then ties to transaction trigger unbounded union "
-    "unique update using vacuum values view virtual when where window with without".split()
-)
+# Of SQLite: names that would need quotes. Not all do, but a reader need not know which.
+RESERVED = """
+    abort action add after all alter always analyze and as asc attach autoincrement before begin between
+    by cascade case cast check collate column commit conflict constraint create cross current current_date
+    current_time current_timestamp database default deferrable deferred delete desc detach distinct do
+    drop each else end escape except exclude exclusive exists explain fail filter first following for
+    foreign from full generated glob group groups having if ignore immediate in index indexed initially
+    inner insert instead intersect into is isnull join key last left like limit match materialized natural
+    no not nothing notnull null nulls of offset on or order others outer over partition plan pragma
+    preceding primary query raise range recursive references regexp reindex release rename replace
+    restrict returning right rollback row rows savepoint select set table temp temporary then ties to
+    transaction trigger unbounded union unique update using vacuum values view virtual when where window
+    with without
+"""
 SCALE_WORDS = {1_000: "thousand", 1_000_000: "million"}
 
 
@@ -37,7 +39,7 @@ class Style:
     dollar_rows: Literal["all", "ends", "none"] = "all"  # ends: the first line and the totals
     nil: str = "—"
     percent: str = " %"
-    negative: Literal["around", "before", "minus"] = "around"  # (1.2 %), (1.2) %, -1.2 %
+    negative: Literal["around", "inside", "minus"] = "around"  # ($ 56) (1.2 %), $ (56) (1.2) %, -$ 56 -1.2 %
 
 
 def rounded(amount: int | Fraction, scale: int, decimals: int) -> Decimal:
@@ -50,19 +52,18 @@ def cell(value: Decimal, unit: Unit, style: Style, *, dollar: bool, words: bool)
     """words: the cell itself names its unit."""
     if value == 0:
         return style.nil
-    digits = f"{abs(value):,}"
-    if unit.kind in ("usd", "usd_per_share") and dollar:
-        digits = style.dollar + digits
+    sign = style.dollar if dollar and unit.kind in ("usd", "usd_per_share") else ""
     tail = ""
     if words and unit.kind == "percent":
         tail = style.percent
     elif words and unit.scale in SCALE_WORDS:
         tail = " " + SCALE_WORDS[unit.scale]
+    digits = f"{abs(value):,}"
     if value > 0:
-        return digits + tail
+        return f"{sign}{digits}{tail}"
     if style.negative == "minus":
-        return f"-{digits}{tail}"
-    return f"({digits}){tail}" if style.negative == "before" else f"({digits}{tail})"
+        return f"-{sign}{digits}{tail}"
+    return f"{sign}({digits}){tail}" if style.negative == "inside" else f"({sign}{digits}{tail})"
 
 
 def unit_phrase(unit: Unit) -> str:
@@ -84,22 +85,22 @@ def unit_phrase(unit: Unit) -> str:
 def column_name(text: str) -> str:
     """An identifier that SQL takes without quotes."""
     name = "_".join("".join(c if c.isascii() and c.isalnum() else " " for c in text.lower()).split())
-    return f"{name}_" if name in RESERVED else name
+    return f"{name}_" if name in RESERVED.split() else name
 
 
-def scales(kind: Kind, amounts: Sequence[int | Fraction], short: bool) -> list[tuple[int, int]]:
-    """(scale, decimals) in which the smallest figure still has two digits, the coarsest first."""
+def scales(kind: Kind, amounts: Sequence[int | Fraction]) -> list[tuple[int, int]]:
+    """(scale, decimals), the coarsest first, in which the smallest figure that is not nil keeps three digits,
+    or two in thousands."""
     if kind == "percent":
         return [(1, 1)]
     if kind == "usd_per_share":
         return [(1, 2)]
     if kind == "employees":
         return [(1, 0)]
-    sizes = [abs(a) for a in amounts if a]
-    least = min(sizes, default=1)
-    choices = [(1_000_000, 0), (1_000_000, 1), (1_000, 0), (1, 0)]
-    return [c for c in choices if least >= 10 * c[0] / 10 ** c[1]] or [(1, 0)]
+    least: int | Fraction = min((abs(Fraction(a)) for a in amounts if a), default=Fraction(1))
+    choices = ((1_000_000, 0, 10**8), (1_000_000, 1, 10**7), (1_000, 0, 10**4))
+    return [(scale, decimals) for scale, decimals, floor in choices if least >= floor] or [(1, 0)]
 
 
-def pick(rng: random.Random, weighted: Sequence[tuple[str, float]]) -> str:
+def pick(rng: random.Random, weighted: Sequence[tuple[T, float]]) -> T:
     return rng.choices([w for w, _ in weighted], [p for _, p in weighted])[0]

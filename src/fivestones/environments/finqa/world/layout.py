@@ -54,11 +54,13 @@ def house(rng: random.Random, profile: Profile, test: bool) -> House:
         dollar_rows=rng.choice(("all", "ends", "none")),
         nil="-" if held_out else rng.choice(("—", "—", "–")),
         percent="%" if rng.random() < 0.3 else " %",
-        negative="before" if held_out else rng.choice(("around", "around", "minus")),
+        # $ (56) and (1.2) % are never in training
+        negative="inside" if held_out else rng.choice(("around", "around", "minus")),
     )
-    shown = pick(rng, (("description", 0.6), ("header", 0.25), ("cells", 0.15)))
+    habitual: tuple[tuple[Shown, float], ...] = (("description", 0.6), ("header", 0.27), ("cells", 0.13))
+    shown = pick(rng, habitual)
     mess = 0.35 if profile.short else 1.0
-    return House(style, columns, balances, shown, rng.random() < 0.7, month, mess, held_out)  # type: ignore[arg-type]
+    return House(style, columns, balances, shown, rng.random() < 0.7, month, mess, held_out)
 
 
 def lay_out(
@@ -71,11 +73,13 @@ def lay_out(
     rng: random.Random,
 ) -> Sheet:
     """years: oldest first."""
-    years = _order(_gap(years, habits, rng), rng)
-    unit, decimals = _unit(topic, entries, years, habits, profile, rng)
+    years = _order(_gap(years, rng), rng)
+    unit, decimals = _unit(topic, entries, years, habits, rng)
     values: dict[Where, Decimal] = {
         (e.key, y): rounded(e.amounts[y], unit.scale, decimals) for e in entries for y in years
     }
+    if topic.gaps and not profile.short and len(years) > 1 and rng.random() < 0.3:
+        del values[entries[-1].key, min(years)]  # a cell that is empty, which is not nil
     shown = _unit_shown(unit, habits, rng)
     across = topic.years == "one" or len(years) < 2 or rng.random() < (0.85 if profile.short else 0.75)
     lines = _lines(entries, habits, rng, across)
@@ -88,16 +92,16 @@ def lay_out(
             axis = column_name(unit_phrase(unit))
         else:
             fillers.append(_unit_row(unit, width, rng))
+    elif across and not profile.short and not topic.instant and rng.random() < 0.1:
+        fillers.append((0, (f"(years ended {_day(habits)})", *[None] * width)))
     if across and not profile.short:
-        fillers += [
-            (i, (e.heading, *[None] * width)) for i, e in enumerate(entries) if e.heading is not None
-        ]
+        fillers += [(i, (e.heading, *[None] * width)) for i, e in enumerate(entries) if e.heading is not None]
     tail = f" ({unit_phrase(unit)})" if shown == "description" else ""
     return Sheet(
         name=name,
         topic=topic.name,
         subject=topic.subject,
-        description=topic.about + tail,
+        description=_description(topic, profile, rng) + tail,
         unit=unit,
         unit_shown=shown,
         years=tuple(years),
@@ -113,10 +117,10 @@ def lay_out(
     )
 
 
-def _gap(years: Sequence[int], habits: House, rng: random.Random) -> list[int]:
+def _gap(years: Sequence[int], rng: random.Random) -> list[int]:
     """Now and then a year in the middle is missing."""
     kept = list(years)
-    if len(kept) > 2 and rng.random() < 0.15 * habits.mess:
+    if len(kept) > 2 and rng.random() < 0.15:
         kept.pop(rng.randrange(1, len(kept) - 1))
     return kept
 
@@ -130,10 +134,9 @@ def _unit(
     entries: Sequence[Entry],
     years: Sequence[int],
     habits: House,
-    profile: Profile,
     rng: random.Random,
 ) -> tuple[Unit, int]:
-    choices = scales(topic.kind, [e.amounts[y] for e in entries for y in years], profile.short)
+    choices = scales(topic.kind, [e.amounts[y] for e in entries for y in years])
     stray = rng.random() < 0.2
     coarse = habits.coarse != stray
     scale, decimals = choices[0] if coarse else next((c for c in choices if c[0] <= 1_000), choices[0])
@@ -157,9 +160,7 @@ def _lines(entries: Sequence[Entry], habits: House, rng: random.Random, across: 
     lines = []
     for i, e in enumerate(entries):
         depth = e.depth + (1 if indent and e.role == "item" else 0)
-        shown = e.label
-        if across:
-            shown = "  " * depth * (habits.mess > 0.5 or indent) + e.label + (mark if i == noted else "")
+        shown = "  " * depth + e.label + (mark if i == noted else "") if across else e.label
         lines.append(Line(e.key, e.label, shown, e.role))
     return tuple(lines)
 
@@ -168,7 +169,8 @@ def _texts(
     lines: Sequence[Line], values: dict[Where, Decimal], unit: Unit, style: Style, shown: Shown
 ) -> dict[Where, str | None]:
     ends = {line.key for i, line in enumerate(lines) if i == 0 or line.kind == "total"}
-    texts: dict[Where, str | None] = {}
+    years = {year: None for _, year in values}  # in their order
+    texts: dict[Where, str | None] = {(line.key, year): None for line in lines for year in years}
     for (key, year), value in values.items():
         dollar = style.dollar_rows == "all" or (style.dollar_rows == "ends" and key in ends)
         dollar = dollar or (shown == "cells" and unit.kind == "usd_per_share")
@@ -191,16 +193,29 @@ def _names(
         if rng.random() < 0.25 * habits.mess and not habits.held_out:
             form = rng.choice((f"{habits.month}_{{}}", "year_{}"))
         axis = "item" if short else rng.choice(("item", "line_item", "label", "description"))
-        return axis, {y: form.format(y) for y in years}, {}
+        columns = {y: form.format(y) for y in years}
+        if not short and not habits.held_out and rng.random() < 0.1:  # one column is named unlike the others
+            columns[years[0]] = f"{habits.month}_{years[0]}"
+        return axis, columns, {}
     if habits.held_out:
         form = "FY{}"
     elif short:
         form = "{}"
     else:
-        day = habits.month.replace("_", " ").capitalize()
-        form = rng.choice(("{}", "{}", f"{day}, {{}}", "Fiscal {}"))
+        form = rng.choice(("{}", "{}", f"{_day(habits)}, {{}}", "Fiscal {}"))
     axis = "year" if short else rng.choice(("year", "fiscal_year", "period"))
     return axis, {line.key: column_name(line.label) for line in lines}, {y: form.format(y) for y in years}
+
+
+def _day(habits: House) -> str:
+    return habits.month.replace("_", " ").capitalize()
+
+
+def _description(topic: Topic, profile: Profile, rng: random.Random) -> str:
+    if profile.short:
+        return topic.subject[0].upper() + topic.subject[1:]
+    about = topic.about[0].lower() + topic.about[1:]
+    return rng.choice((topic.about, topic.about, f"Tabular disclosure of {about}", f"Table of {about}"))
 
 
 def _unit_row(unit: Unit, width: int, rng: random.Random) -> tuple[int, tuple[str | None, ...]]:

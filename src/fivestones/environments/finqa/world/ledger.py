@@ -225,9 +225,7 @@ class Ledger(Operations):
         return {
             "basic": {y: Fraction(self.net_income[y], shares["basic"][y]) for y in self.years},
             "diluted": {y: Fraction(self.net_income[y], shares["diluted"][y]) for y in self.years},
-            "dividends": {
-                y: Fraction(-self.equity["dividends"][y], shares["basic"][y]) for y in self.years
-            },
+            "dividends": {y: Fraction(-self.equity["dividends"][y], shares["basic"][y]) for y in self.years},
         }
 
     @cached_property

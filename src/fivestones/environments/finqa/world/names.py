@@ -18,13 +18,18 @@ FIRST: Mapping[WorldSplit, str] = {
         "Willow Amber Birch Canyon Diamond Ember Frontier Garnet Horizon Island Juniper Keystone Liberty "
         "Magnet Nimbus Onyx Prairie Ridge Sierra Timber"
     ),
-    "val": "Acorn Bridge Coral Dawn Evergreen Flint Glacier Heron Ivory Jade Lantern Mercury",
-    "test": "Anchor Bison Crimson Dune Elm Fox Grove Hawk Indigo Jupiter Kite Lotus Mesa North Opal Pine",
+    "val": (
+        "Acorn Bridge Coral Dawn Evergreen Flint Glacier Heron Ivory Jade Lantern Nova Orchid Polar Robin"
+    ),
+    "test": (
+        "Anchor Bison Crimson Dune Elm Fox Grove Hawk Indigo Jupiter Kite Lotus Mesa Neptune Opal Pine Quail "
+        "Rocket Sage Tulip Umber Violet Walnut Zenith"
+    ),
 }
 SECOND: Mapping[WorldSplit, str] = {
-    "train": "Foods Energy Motors Software Health Retail Metals Media Paper Tools Homes Bank",
-    "val": "Systems Stores Labs Steel",
-    "test": "Power Marine Textiles Airways Glass Robotics",
+    "train": "Foods Energy Motors Software Health Retail Metals Media Paper Tools Homes Games",
+    "val": "Systems Stores Labs Steel Farms Trading",
+    "test": "Power Marine Textiles Airways Glass Robotics Chemicals Travel",
 }
 SUFFIX: Mapping[WorldSplit, tuple[str, ...]] = {
     "train": ("Inc.", "Corp.", "Company"),
@@ -79,7 +84,7 @@ def _named(split: WorldSplit, count: int, seed: int) -> tuple[tuple[str, str], .
     )
 
 
-def breakdown(rng: random.Random, choices: Sequence[str], least: int, most: int) -> tuple[str, ...]:
+def some_of(rng: random.Random, choices: Sequence[str], least: int, most: int) -> tuple[str, ...]:
     """Some members of one of the lists, in its order."""
     members = rng.choice(choices).split("|")
     count = min(len(members), rng.randint(least, most))

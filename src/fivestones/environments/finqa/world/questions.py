@@ -4,6 +4,7 @@ worded. A prefix of a level's questions is balanced, so that a caller can take a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
@@ -88,19 +89,23 @@ class _Maker:
 
     def _single(self, family: Family, name: str) -> Iterator[list[Row]]:
         """In turn over the tables."""
-        lists = []
-        for sheet in self._shuffled(self.company.sheets):
-            fit = [d for d in self._of(family, sheet) if name in levels(d, self.names.twins)]
-            self.rng.shuffle(fit)
-            fit.sort(key=lambda draft: name == "L2" and formatted(draft))  # taken from the end
-            lists.append(fit)
-        while any(lists):
-            for drafts in lists:
-                while drafts:
-                    group = self._rows([drafts.pop()])
-                    if group:
-                        yield group
-                        break
+        sheets = [s for s in self.company.sheets if s.name not in self.names.twins and (s.across or name == "L3")]
+        live = [self._of_sheet(family, name, sheet) for sheet in self._shuffled(sheets)]
+        while live:
+            for stream in list(live):
+                group = next(stream, None)
+                if group is None:
+                    live.remove(stream)
+                else:
+                    yield group
+
+    def _of_sheet(self, family: Family, name: str, sheet: Sheet) -> Iterator[list[Row]]:
+        drafts = self._shuffled(self._of(family, sheet))
+        if name == "L2":
+            drafts.sort(key=lambda draft: not formatted(draft))
+        for draft in drafts:
+            if name in levels(draft, self.names.twins) and (group := self._rows([draft])):
+                yield group
 
     def _several(self, family: MultiFamily, name: str) -> Iterator[list[Row]]:
         plain_sheets = [sheet for sheet in self.company.sheets if sheet.name not in self.names.twins]
@@ -136,6 +141,8 @@ class _Maker:
     def _with_and_without(self, sheet: Sheet) -> list[Row]:
         for family in self._shuffled([family for family in SINGLE if family.name in YEARLY]):
             for kept in self._shuffled(self._of(family, sheet)):
+                if _YEAR.search(kept.slots["label"]):  # "Due in 2025": two years would be meant
+                    continue
                 if group := self._rows([kept, self._without(kept, sheet)]):
                     return group
         return []
@@ -242,6 +249,7 @@ class _Maker:
         return answer(draft)
 
 
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _HELD_OUT = {family.name for family in (*SINGLE, *PAIRS, *SEVERAL) if family.held_out}
 
 

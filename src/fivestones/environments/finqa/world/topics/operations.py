@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fivestones.environments.finqa.world.facts import minus
 from fivestones.environments.finqa.world.ledger import Ledger
 from fivestones.environments.finqa.world.topics.topic import Entry, Sum, Topic, due, items, rolled, total
 
@@ -45,16 +44,6 @@ def _operating_results(led: Ledger) -> Sequence[Entry]:
     ]
 
 
-def _revenue_by_segment(led: Ledger) -> Sequence[Entry]:
-    lines = items(led.revenue_by_segment, led.profile.segments)
-    return [*lines, total("total", "Total revenue", led.revenue)]
-
-
-def _revenue_by_region(led: Ledger) -> Sequence[Entry]:
-    parts = led.split("regions", led.revenue, led.profile.regions)
-    return [*items(parts, led.profile.regions), total("total", "Total revenue", led.revenue)]
-
-
 def _revenue_by_quarter(led: Ledger) -> Sequence[Entry]:
     parts = led.split("quarters", led.revenue, QUARTERS, (0.9, 1.0, 1.0, 1.15))
     return [*items(parts, QUARTERS), total("total", "Full year", led.revenue)]
@@ -63,36 +52,6 @@ def _revenue_by_quarter(led: Ledger) -> Sequence[Entry]:
 def _revenue_by_timing(led: Ledger) -> Sequence[Entry]:
     parts = led.split("timing", led.revenue, CHANNELS)
     return [*items(parts, CHANNELS), total("total", "Total revenue", led.revenue)]
-
-
-def _revenue_mix(led: Ledger) -> Sequence[Entry]:
-    return [
-        Entry(key, name, led.share_of(series, led.revenue))
-        for (key, series), name in zip(led.revenue_by_segment.items(), led.profile.segments, strict=True)
-    ]
-
-
-def _operating_income_by_segment(led: Ledger) -> Sequence[Entry]:
-    lines = items(led.operating_income_by_segment, (*led.profile.segments, "Corporate"))
-    return [*lines, total("total", "Total operating income", led.income["operating_income"])]
-
-
-def _capital_spending(led: Ledger) -> Sequence[Entry]:
-    whole = led.property["additions"]
-    parts = led.split("capital_spending", whole, led.profile.segments)
-    return [*items(parts, led.profile.segments), total("total", "Total capital spending", whole)]
-
-
-def _depreciation_by_segment(led: Ledger) -> Sequence[Entry]:
-    whole = minus(led.income["amortization"], led.property["depreciation"])
-    parts = led.split("segment_depreciation", whole, led.profile.segments)
-    return [*items(parts, led.profile.segments), total("total", "Total depreciation", whole)]
-
-
-def _assets_by_segment(led: Ledger) -> Sequence[Entry]:
-    names = (*led.profile.segments, "Corporate")
-    parts = led.split("segment_assets", led.assets["total"], names)
-    return [*items(parts, names), total("total", "Total assets", led.assets["total"])]
 
 
 def _restructuring(led: Ledger) -> Sequence[Entry]:
@@ -110,7 +69,9 @@ def _interest(led: Ledger) -> Sequence[Entry]:
     capitalized = led.share("capitalized", whole, 0.03, 0.09)
     fees = led.share("fees", whole, 0.03, 0.08)
     return [
-        Entry("borrowings", "Interest on borrowings", {y: whole[y] + capitalized[y] - fees[y] for y in whole}),
+        Entry(
+            "borrowings", "Interest on borrowings", {y: whole[y] + capitalized[y] - fees[y] for y in whole}
+        ),
         Entry("fees", "Amortized issue costs", fees),
         Entry("capitalized", "Capitalized interest", {y: -amount for y, amount in capitalized.items()}),
         total("total", "Interest expense", whole),
@@ -197,27 +158,6 @@ OPERATIONS = (
         },
     ),
     Topic(
-        name="revenue_by_segment",
-        block="DisaggregationOfRevenue",
-        subject="revenue by segment",
-        about="Disaggregation of revenue by reportable segment",
-        entries=_revenue_by_segment,
-        core=True,
-        short=True,
-        sums=(Sum("total"),),
-        ties={"*": "revenue.*", "total": "revenue"},
-    ),
-    Topic(
-        name="revenue_by_region",
-        block="RevenueFromExternalCustomersByGeographicAreas",
-        subject="revenue by region",
-        about="Revenue from external customers by region",
-        entries=_revenue_by_region,
-        short=True,
-        sums=(Sum("total"),),
-        ties={"total": "revenue"},
-    ),
-    Topic(
         name="revenue_by_quarter",
         block="ScheduleOfQuarterlyFinancialInformation",
         subject="revenue by quarter",
@@ -234,55 +174,6 @@ OPERATIONS = (
         entries=_revenue_by_timing,
         sums=(Sum("total"),),
         ties={"total": "revenue"},
-    ),
-    Topic(
-        name="revenue_mix",
-        block="ScheduleOfRevenueBySegmentAsPercentOfTotal",
-        subject="segment shares of revenue",
-        about="Share of each reportable segment in revenue",
-        entries=_revenue_mix,
-        kind="percent",
-        ties={"*": "revenue_share.*"},
-    ),
-    Topic(
-        name="operating_income_by_segment",
-        block="ReconciliationOfOperatingProfitLossFromSegmentsToConsolidated",
-        subject="operating income by segment",
-        about="Operating income by reportable segment",
-        entries=_operating_income_by_segment,
-        short=True,
-        sums=(Sum("total"),),
-        ties={"total": "operating_income"},
-    ),
-    Topic(
-        name="capital_spending",
-        block="ScheduleOfSegmentCapitalExpenditures",
-        subject="capital spending by segment",
-        about="Additions to property by reportable segment",
-        entries=_capital_spending,
-        short=True,
-        sums=(Sum("total"),),
-        ties={"total": "property_additions"},
-    ),
-    Topic(
-        name="depreciation_by_segment",
-        block="ScheduleOfSegmentDepreciationAndAmortization",
-        subject="depreciation and amortization by segment",
-        about="Depreciation and amortization by reportable segment",
-        entries=_depreciation_by_segment,
-        sums=(Sum("total"),),
-        ties={"total": "depreciation_and_amortization"},
-    ),
-    Topic(
-        name="assets_by_segment",
-        block="ReconciliationOfAssetsFromSegmentToConsolidated",
-        subject="assets by segment",
-        about="Total assets by reportable segment",
-        entries=_assets_by_segment,
-        instant=True,
-        short=True,
-        sums=(Sum("total"),),
-        ties={"total": "assets"},
     ),
     Topic(
         name="restructuring",
@@ -364,6 +255,7 @@ OPERATIONS = (
         about="Share of the largest customers in revenue",
         entries=_customers,
         kind="percent",
+        gaps=True,
         held_out=True,
     ),
 )

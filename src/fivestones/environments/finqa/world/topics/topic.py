@@ -11,7 +11,9 @@ from fivestones.environments.finqa.world.facts import Series
 from fivestones.environments.finqa.world.ledger import Ledger
 from fivestones.environments.finqa.world.model import Kind
 
-Amounts = Mapping[int, int] | Mapping[int, Fraction]  # year -> dollars, shares, percent ..., not rounded
+Amounts = (
+    Mapping[int, int] | Mapping[int, Fraction] | Mapping[int, int | Fraction]
+)  # year -> dollars, shares, percent ..., not rounded
 Role = Literal["item", "subtotal", "total"]
 
 
@@ -56,6 +58,7 @@ class Topic:
     years: Literal["several", "one"] = "several"
     variants: bool = True  # whether decoys of it can be made
     core: bool = False  # every company has it (full profile)
+    gaps: bool = False  # a cell may be empty
     short: bool = False  # of the short profile
     held_out: bool = False  # only companies of the test split have it
 
@@ -85,3 +88,29 @@ def due(last: int, parts: Mapping[str, Series]) -> list[Entry]:
 
 def total(key: str, label: str, amounts: Amounts) -> Entry:
     return Entry(key, label, amounts, "total")
+
+
+def breakdown(
+    name: str,
+    block: str,
+    subject: str,
+    about: str,
+    entries: Callable[[Ledger], Sequence[Entry]],
+    fact: str,
+    *,
+    years: Literal["several", "one"] = "several",
+    short: bool = False,
+) -> Topic:
+    """A topic: the parts of one balance, `fact`."""
+    return Topic(
+        name=name,
+        block=block,
+        subject=subject,
+        about=about,
+        entries=entries,
+        instant=True,
+        years=years,
+        short=short,
+        sums=(Sum("total"),),
+        ties={"total": fact},
+    )

@@ -1,0 +1,144 @@
+"""FinQA as an environment: gold passes, wrong fails, form is a gate; training asks only its levels."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from attempts import rollout
+from fivestones.build import Job
+from fivestones.build_data import Data
+from fivestones.environments.finqa.environment import FinqaEnvironment
+from fivestones.environments.finqa.tables import Table, Tables
+from fivestones.errors import DataError
+from fivestones.recipe import FinqaPart
+from fivestones.recipe_load import load_recipe
+from fivestones.types import Message, Task
+from fivestones.worlds import sample_world
+
+TABLES = Tables(
+    [
+        Table(
+            company="orion",
+            name="revenue",
+            description="Revenue by segment, in millions of dollars",
+            columns=("item", "y2023", "y2024"),
+            rows=(("Software", "$ 1,100", "$ 1,234"), ("Services", "(56)", "—")),
+        )
+    ]
+)
+QUERY = {"company": "orion", "table": "revenue", "query": "SELECT y2024 FROM revenue WHERE item = 'Software'"}
+
+
+def row(level: str = "L0", plan: bool = True, **more: Any) -> dict[str, Any]:
+    steps = [
+        {"name": "get_table_names", "arguments": {"company": "orion"}},
+        {"name": "get_table_info", "arguments": {"company": "orion", "table": "revenue"}},
+        {"name": "sql_query", "arguments": QUERY},
+    ]
+    return {
+        "id": f"orion-{level}",
+        "company": "orion",
+        "level": level,
+        "family": "lookup",
+        "question": "What was revenue of Software in 2024?",
+        "answer": "$ 1,234 million",
+        "tables": '["revenue"]',
+        "cells": "[]",
+        "sql": "[]",
+        "plan": json.dumps(steps if plan else []),
+        "fewest": 3,
+        "distractors": "[]",
+        **more,
+    }
+
+
+def environment(*rows: dict[str, Any], **part: Any) -> FinqaEnvironment:
+    given = list(rows) or [row()]
+    return FinqaEnvironment({"train": given, "test": given}, TABLES, FinqaPart(**part))
+
+
+def only(env: FinqaEnvironment) -> Task:
+    (task,) = env.tasks("test")
+    return task
+
+
+def test_the_demonstration_is_an_episode_that_the_tools_answer_and_the_scorer_rewards() -> None:
+    for submit in (False, True):
+        env = environment(submit=submit)
+        task = only(env)
+        turns = env.demonstration(task)
+        assert [t.role for t in turns] == ["assistant", "tool"] * 3 + ["assistant"]
+        assert turns[1].content == '["revenue"]' and "$ 1,234" in turns[5].content
+        last = turns[-1]
+        said = (
+            last.content or f'<tool_call>{{"name": "submit_answer", "arguments": {last.calls[0].arguments}}}'
+        )
+        assert env.reply(task, [*task.prompt, Message("assistant", said)]) == []
+        (score,) = env.scorer(task, [rollout(task, said)])
+        assert (score.reward, dict(score.failed)) == (1.0, {})
+        assert env.lenient(said) == {"answer": "$ 1,234 million"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reward", "failed"),
+    [
+        ("FINAL ANSWER: $ 1,234 million", 1.0, None),
+        ("It grew.\nFINAL ANSWER: 1.234 billion", 1.0, None),
+        ("FINAL ANSWER: 1,234", 0.0, None),
+        ("FINAL ANSWER: $ 1,100 million", 0.0, None),
+        ("It is $ 1,234 million.", 0.0, "no final answer"),
+        ("FINAL ANSWER: 5\nFINAL ANSWER: $ 1,234 million", 0.0, "several final answers"),
+        ("", 0.0, "no final answer"),
+    ],
+)
+def test_right_wrong_and_out_of_form(text: str, reward: float, failed: str | None) -> None:
+    env = environment()
+    (score,) = env.scorer(only(env), [rollout(only(env), text)])
+    assert (score.reward, score.failed.get("answer")) == (reward, failed)
+
+
+def test_what_was_cut_or_ran_out_of_turns_is_no_answer() -> None:
+    env, gold = environment(), "FINAL ANSWER: $ 1,234 million"
+    for finish, why in (("length", "truncated"), ("turns", "out of turns")):
+        (score,) = env.scorer(only(env), [rollout(only(env), gold, finish)])  # type: ignore[arg-type]
+        assert score.reward == 0.0 and score.failed["answer"].startswith(why)
+
+
+def test_a_final_answer_beside_a_call_does_not_end_the_episode() -> None:
+    env = environment()
+    said = '<tool_call>{"name": "get_table_names", "arguments": {"company": "orion"}}</tool_call>\nFINAL ANSWER: 7'
+    assert len(env.reply(only(env), [*only(env).prompt, Message("assistant", said)])) == 1
+    assert env.lenient(said) is None
+
+
+def test_training_asks_its_levels_and_evaluation_all() -> None:
+    env = environment(row("L0"), row("L5"), levels=("L0", "L1"))
+    assert [t.tags["level"] for t in env.tasks("train")] == ["L0"]
+    assert [t.tags["level"] for t in env.tasks("test")] == ["L0", "L5"]
+    assert [t.tags["tables"] for t in env.tasks("test")] == ["single", "multi"]
+
+
+def test_without_a_plan_there_is_nothing_to_imitate() -> None:
+    env = environment(row(plan=False))
+    assert "output" not in only(env).reference
+    with pytest.raises(DataError, match="no reference plan"):
+        env.demonstration(only(env))
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_oracle_is_always_right_in_a_made_world(seed: int) -> None:
+    recipe = load_recipe("finqa", "smoke")
+    assert recipe.world is not None
+    env = Job(recipe, Data(*sample_world(recipe.world, seed, 30))).environment
+    tasks = [*env.tasks("train"), *env.tasks("test")]
+    assert len(tasks) > 30 and {"L0", "L1", "L2", "L3", "L5"} <= {t.tags["level"] for t in tasks}
+    for task in tasks:
+        turns = env.demonstration(task)
+        assert not any(t.content.startswith("error") for t in turns), task.id
+        (score,) = env.scorer(task, [rollout(task, turns[-1].content)])
+        assert score.reward == 1.0, task.id
+        (blind,) = env.scorer(task, [rollout(task, "FINAL ANSWER: 0")])
+        assert blind.reward == 0.0 or task.reference["answer"].startswith(("0", "$ 0")), task.id

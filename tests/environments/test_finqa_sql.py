@@ -1,0 +1,464 @@
+"""Queries that agents ask, and queries that mean harm: refused in time, and nothing changed."""
+
+from __future__ import annotations
+
+import json
+import resource
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fivestones.environments.finqa.sql import CHARACTERS, ROWS, SECONDS, Database
+from fivestones.environments.finqa.tables import Table, Tables
+from fivestones.environments.tool_use.tools import ToolError
+from fivestones.errors import DataError
+
+T = "us_gaap_DisaggregationOfRevenueTableTextBlock"
+OTHER = "us_gaap_LeaseCostTableTextBlock"
+ASK = f"SELECT year_2024 FROM {T} WHERE line = 'Services'"
+GOLD = [{"year_2024": "$ 1,234"}]
+
+
+def tables() -> Tables:
+    rows = (
+        ("Services", "$ 1,234", "31,510", "(56)"),
+        ("Products — net", "$ 2,000", "1,000", "—"),
+        ("Bob's total", "$ 3,234", "32,510", None),
+    )
+    return Tables(
+        [
+            Table("acme", T, "In millions", ("line", "year_2024", "2023", "December 31, 2022"), rows),
+            Table("acme", OTHER, "In thousands", ("line", "amount"), (("Secret", "99"),)),
+            Table("acme", "long", "", ("n", "text"), tuple((str(i), "x" * 200) for i in range(120))),
+            Table("bolt", T, "In millions", ("line", "year_2024"), (("Services", "$ 9"),)),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def database() -> Database:
+    return Database(tables())
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        (ASK, GOLD),
+        (f"{ASK};", GOLD),
+        (f"{ASK} ; -- done", GOLD),
+        (f"/* a; b */ {ASK} -- c", GOLD),
+        (ASK.lower().replace("services", "Services"), GOLD),
+        (ASK.replace(T, f'"{T}"'), GOLD),
+        (ASK.replace(T, f"`{T}`"), GOLD),
+        (ASK.replace(T, f"[{T}]"), GOLD),
+        (ASK.replace(T, f"main.{T}"), GOLD),
+        (ASK.replace("line", '"line"').replace("year_2024", '"year_2024"'), GOLD),
+        (f"SELECT \"2023\" FROM {T} WHERE line LIKE 'serv%'", [{"2023": "31,510"}]),
+        (f"SELECT r.\"2023\" FROM {T} AS r WHERE r.line = 'Services'", [{"2023": "31,510"}]),
+        (f"SELECT [December 31, 2022] FROM {T} WHERE line = 'Services'", [{"December 31, 2022": "(56)"}]),
+        (
+            f'SELECT "December 31, 2022" AS "last year" FROM {T} WHERE line = \'Services\'',
+            [{"last year": "(56)"}],
+        ),
+        (f"SELECT \"2023\" FROM {T} WHERE line = 'Bob''s total'", [{"2023": "32,510"}]),
+        (f"SELECT line FROM {T} WHERE line LIKE '%—%'", [{"line": "Products — net"}]),
+        (f'SELECT line FROM {T} WHERE "December 31, 2022" IS NULL', [{"line": "Bob's total"}]),
+        (f"SELECT line FROM {T} WHERE line IN ('Services', 'None') ORDER BY rowid", [{"line": "Services"}]),
+        (f"SELECT COUNT(*) AS n FROM {T}", [{"n": 3}]),
+        (f"SELECT count( * ) AS n FROM {T} WHERE line <> 'x'", [{"n": 3}]),
+        (
+            f"SELECT line, COUNT(*) AS n FROM {T} GROUP BY line HAVING n = 1 ORDER BY line LIMIT 1",
+            [{"line": "Bob's total", "n": 1}],
+        ),
+        (f"SELECT SUM(\"2023\") AS s FROM {T} WHERE line = 'Services'", [{"s": 31.0}]),
+        (
+            f"SELECT SUM(CAST(REPLACE(\"2023\", ',', '') AS REAL)) AS s FROM {T} WHERE line <> \"line\" || 'x'",
+            [{"s": 65020.0}],
+        ),
+        (f"SELECT MAX(line) AS m FROM {T}", [{"m": "Services"}]),
+        (f"SELECT line FROM {T} WHERE line = 'none'", []),
+        (f"SELECT line, line FROM {T} WHERE line = 'Services'", [{"line": "Services", "line_2": "Services"}]),
+        (
+            f"WITH t AS (SELECT line AS l FROM {T}) SELECT COUNT(*) AS n FROM t WHERE l LIKE 'S%'",
+            [{"n": 1}],
+        ),
+        (f"SELECT COUNT(*) AS n FROM (SELECT line FROM {T} WHERE line > 'C')", [{"n": 2}]),
+        (
+            f"SELECT a.line FROM {T} a JOIN {T} b ON a.line = b.line WHERE b.year_2024 = '$ 1,234'",
+            [{"line": "Services"}],
+        ),
+        (
+            f"SELECT line FROM {T} WHERE line = 'Services' UNION ALL SELECT 'x' FROM {T} WHERE line = 'Services'",
+            [{"line": "Services"}, {"line": "x"}],
+        ),
+        (
+            f"SELECT CASE WHEN line LIKE 'S%' THEN 1 ELSE 0 END AS s FROM {T} WHERE line = 'Services'",
+            [{"s": 1}],
+        ),
+        (
+            f"SELECT substr(year_2024, 3) AS s, length(line) AS n FROM {T} WHERE line GLOB 'S*'",
+            [{"s": "1,234", "n": 8}],
+        ),
+        (
+            f"SELECT line, row_number() OVER (ORDER BY line) AS n FROM {T} WHERE line LIKE 'S%'",
+            [{"line": "Services", "n": 1}],
+        ),
+        (f"SELECT 2 * 3 AS six, line FROM {T} WHERE line = 'Services'", [{"six": 6, "line": "Services"}]),
+        (
+            f"SELECT 2024 AS year, year_2024 FROM {T} WHERE line = 'Services'",
+            [{"year": 2024, "year_2024": "$ 1,234"}],
+        ),
+        (
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT MAX(i) AS m FROM n",
+            [{"m": 5}],
+        ),
+        (f"SELECT \"line\" || '!' FROM {T} WHERE line = 'Services'", [{"\"line\" || '!'": "Services!"}]),
+    ],
+)
+def test_what_agents_ask(database: Database, sql: str, rows: list[dict[str, object]]) -> None:
+    assert json.loads(database.query("acme", T, sql)) == rows
+
+
+BIG_JOIN = " ".join(f"JOIN {T} r{i} ON 1" for i in range(11))
+DOUBLING = (
+    f"WITH c0 AS (SELECT line FROM {T})"
+    + "".join(f", c{i + 1} AS (SELECT x.line FROM c{i} x, c{i} y)" for i in range(30))
+    + " SELECT COUNT(*) FROM c30"
+)
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+HOARD = (
+    "WITH RECURSIVE n(i, s) AS (SELECT 1, 'x' UNION ALL SELECT i + 1, substr(s || s, 1, 2000) || i FROM n)"
+)
+ATTACKS = {
+    # writes
+    f"DELETE FROM {T} WHERE 1=1": "only SELECT",
+    f"delete from {T} where line = 'Services'": "only SELECT",
+    f"UPDATE {T} SET line = 'x' WHERE 1=1": "only SELECT",
+    f"INSERT INTO {T} VALUES ('a', 'b', 'c', 'd')": "only SELECT",
+    f"REPLACE INTO {T} VALUES ('a', 'b', 'c', 'd')": "only SELECT",
+    f"DROP TABLE {T}": "only SELECT",
+    "CREATE TABLE t (a)": "only SELECT",
+    "CREATE TEMP TABLE t (a)": "only SELECT",
+    f"CREATE TEMP TABLE t AS SELECT line FROM {T} WHERE line = 'a'": "only SELECT",
+    f"CREATE VIEW v AS SELECT line FROM {T} WHERE line = 'a'": "only SELECT",
+    f"CREATE INDEX i ON {T} (line)": "only SELECT",
+    f"CREATE TRIGGER t AFTER INSERT ON {T} BEGIN SELECT 1; END": "one statement",
+    "CREATE VIRTUAL TABLE v USING fts5(a)": "only SELECT",
+    f"ALTER TABLE {T} ADD COLUMN a": "only SELECT",
+    f"ALTER TABLE {T} RENAME TO a": "only SELECT",
+    f"WITH t AS (SELECT line FROM {T} WHERE line = 'a') DELETE FROM {T}": "only SELECT",
+    f"WITH t(a) AS (SELECT line FROM {T} WHERE line = 'a') UPDATE {T} SET line = 'b'": "only SELECT",
+    f"WITH t AS (SELECT COUNT(1) FROM {T}) INSERT INTO {T} SELECT 1, 2, 3, 4": "only SELECT",
+    # other statements
+    "PRAGMA query_only = OFF": "only SELECT",
+    "PRAGMA writable_schema = ON": "only SELECT",
+    f"PRAGMA table_info({T})": "only SELECT",
+    "ATTACH DATABASE '/tmp/evil.db' AS evil": "only SELECT",
+    "ATTACH ':memory:' AS evil": "only SELECT",
+    "DETACH main": "only SELECT",
+    "VACUUM": "only SELECT",
+    "VACUUM INTO '/tmp/copy.db'": "only SELECT",
+    "REINDEX": "only SELECT",
+    "ANALYZE": "only SELECT",
+    "BEGIN EXCLUSIVE": "only SELECT",
+    "COMMIT": "only SELECT",
+    "SAVEPOINT a": "only SELECT",
+    f"EXPLAIN {ASK}": "only SELECT",
+    f"EXPLAIN QUERY PLAN {ASK}": "only SELECT",
+    "VALUES (1)": "only SELECT",
+    f"({ASK})": "only SELECT",
+    # several statements, and hidden ones
+    f"{ASK}; DELETE FROM {T}": "one statement",
+    f"{ASK};{ASK}": "one statement",
+    f"/* SELECT */ DELETE FROM {T}": "only SELECT",
+    f"-- SELECT\nDELETE FROM {T}": "only SELECT",
+    f"\ufeffDELETE FROM {T}": "no SQL",
+    f"{ASK}\x00; DELETE FROM {T}": "control character",
+    f"{ASK} AND line = '\ud800'": "control character",
+    # everything, or nothing
+    f"SELECT * FROM {T}": "SELECT * is refused",
+    f"SELECT * FROM {T} WHERE line = 'Services'": "SELECT * is refused",
+    f"select\n*\nfrom {T}": "SELECT * is refused",
+    f"SELECT/**/*/**/FROM {T} WHERE line = 'a'": "SELECT * is refused",
+    f"SELECT DISTINCT * FROM {T} WHERE line = 'a'": "SELECT * is refused",
+    f"SELECT r.* FROM {T} r WHERE line = 'a'": "SELECT * is refused",
+    f"SELECT line, * FROM {T} WHERE line = 'a'": "SELECT * is refused",
+    f"SELECT line FROM {T}": "a filter or an aggregate",
+    f"SELECT line FROM {T} LIMIT 5": "a filter or an aggregate",
+    f"SELECT line FROM {T} WHERE 1=1": "a filter or an aggregate",
+    f"SELECT line FROM {T} WHERE TRUE ORDER BY line": "a filter or an aggregate",
+    f"SELECT line, 'WHERE line = 1' FROM {T}": "a filter or an aggregate",
+    f"SELECT line FROM {T} -- WHERE line = 1": "a filter or an aggregate",
+    "": "empty",
+    " ;; -- nothing": "empty",
+    # other tables
+    f"SELECT amount FROM {OTHER} WHERE line = 'Secret'": "with its own call",
+    f"SELECT COUNT(*) FROM {OTHER}": "with its own call",
+    f"SELECT COUNT(*) FROM {T}, {OTHER}": "with its own call",
+    f"{ASK} UNION SELECT amount FROM {OTHER}": "with its own call",
+    f"{ASK} AND line IN (SELECT line FROM {OTHER})": "with its own call",
+    f"WITH {T} AS (SELECT line FROM {OTHER}) SELECT line FROM {T} WHERE line > ''": "its own call",
+    f"SELECT (SELECT amount FROM {OTHER}) AS a FROM {T} WHERE line = 'Services'": "with its own call",
+    "SELECT sql FROM sqlite_master WHERE type = 'table'": "no table `sqlite_master`",
+    "SELECT name FROM sqlite_schema WHERE type = 'table'": "no table `sqlite_",
+    "SELECT COUNT(*) FROM sqlite_master": "no table `sqlite_master`",
+    "SELECT name FROM sqlite_temp_master WHERE type = 'table'": "no table `sqlite_temp_",
+    f"SELECT name FROM pragma_table_info('{T}') WHERE name > ''": "only SELECT",
+    "SELECT COUNT(*) FROM pragma_database_list": "only SELECT",
+    "SELECT value FROM json_each('[1]') WHERE value = 1": "only SELECT",
+    "SELECT name FROM dbstat WHERE name > ''": "only SELECT",
+    "SELECT sql FROM sqlite_stmt WHERE sql > ''": "only SELECT",
+    "SELECT value FROM generate_series(1, 1000000) WHERE value > 0": "generate_series",
+    "SELECT line FROM no_such_table WHERE line = 1": "no table `no_such_table`",
+    "SELECT line FROM temp.x WHERE line = 1": "no table `temp.x`",
+    # names that do not exist
+    f"SELECT \"2025\" FROM {T} WHERE line = 'Services'": "no column `2025`",
+    f"SELECT line FROM {T} WHERE \"Services\" = 'Services'": "no column `Services`",
+    f'SELECT line FROM {T} WHERE line = "Services"': "no column `Services`",
+    f"SELECT `2025` FROM {T} WHERE line = 'Services'": "no column `2025`",
+    f"SELECT [2025] FROM {T} WHERE line = 'Services'": "no column `2025`",
+    f'SELECT COUNT("2025") FROM {T}': "no column `2025`",
+    f"SELECT line FROM {T} WHERE line > '' ORDER BY \"2025\"": "no column `2025`",
+    f"SELECT r.nope FROM {T} r WHERE line = 'Services'": "no column `nope`",
+    f"SELECT 2023 FROM {T} WHERE line = 'Services'": "is a value here",
+    f"SELECT '2023' FROM {T} WHERE line = 'Services'": "is a value here",
+    # functions
+    f"SELECT load_extension('x') FROM {T} WHERE line = 'Services'": "`load_extension` is not",
+    f"SELECT readfile('/etc/passwd') FROM {T} WHERE line = 'Services'": "`readfile` is not",
+    f"SELECT writefile('/tmp/x', 'y') FROM {T} WHERE line = 'Services'": "`writefile` is not",
+    f"SELECT hex(randomblob(1000000000)) FROM {T} WHERE line = 'Services'": "is not available",
+    f"SELECT zeroblob(1000000000) FROM {T} WHERE line = 'Services'": "`zeroblob` is not",
+    f"SELECT printf('%.*c', 1000000000, 'x') FROM {T} WHERE line = 'Services'": "`printf` is not",
+    f"SELECT format('%1000000000d', 1) FROM {T} WHERE line = 'Services'": "`format` is not",
+    f"SELECT fts3_tokenizer('x') FROM {T} WHERE line = 'Services'": "`fts3_tokenizer` is not",
+    f"SELECT sqlite_version() FROM {T} WHERE line = 'Services'": "`sqlite_version` is not",
+    f"SELECT random() FROM {T} WHERE line = 'Services'": "`random` is not",
+    f"SELECT current_timestamp FROM {T} WHERE line = 'Services'": "`current_timestamp` is not",
+    f"SELECT date('now') FROM {T} WHERE line = 'Services'": "`date` is not",
+    f"SELECT median(line) FROM {T} WHERE line = 'Services'": "`median` is not",
+    f"SELECT line FROM {T} WHERE line REGEXP '(a+)+'": "is not available",
+    f"SELECT line FROM {T} WHERE line MATCH 'a'": "is not available",
+    f"SELECT line -> '$' FROM {T} WHERE line = 'Services'": "is not available",
+    # without end, or too much
+    f"{ENDLESS} SELECT MAX(i) FROM n": "was stopped",
+    f"{ENDLESS} SELECT i FROM n WHERE i < 0": "was stopped",
+    f"{ENDLESS} SELECT COUNT(*) FROM n a, n b, n c": "was stopped",
+    f"{HOARD} SELECT MAX(s) FROM n ORDER BY s": "was stopped",
+    f"{HOARD.replace('UNION ALL', 'UNION')} SELECT COUNT(*) FROM n": "was stopped",
+    f"{HOARD} SELECT s FROM n WHERE i > 0 ORDER BY s DESC": "was stopped",
+    f"{HOARD} SELECT group_concat(s) FROM n": "was stopped",
+    f"SELECT COUNT(*) FROM {T} r {BIG_JOIN} WHERE r.line > '' AND r1.line || r2.line > r3.line": "stopped",
+    DOUBLING: "too many SELECTs",
+    f"SELECT COUNT(*) FROM {', '.join(f't{i}' for i in range(40))}": "too many tables",
+    f"SELECT COUNT(*) FROM {T} " + " UNION SELECT COUNT(1)" * 20: "too many SELECTs",
+    f"SELECT line FROM {T} WHERE line = " + "(" * 300 + "1" + ")" * 300: "nested too deeply",
+    f"SELECT line FROM {T} WHERE line = 1" + " + 1" * 400: "too large",
+    f"SELECT line FROM {T} WHERE line = " + "-" * 1500: "SQL:",
+    f"SELECT line FROM {T} WHERE NOT " * 20 + "line": "too many SELECTs",
+    f"SELECT line FROM {T} WHERE " + "NOT " * 400 + "line": "SQL:",
+    f"SELECT line FROM {T} WHERE line LIKE '{'%a' * 400}'": "pattern too complex",
+    f"SELECT coalesce({', '.join('1' * 40)}) FROM {T} WHERE line > ''": "too many arguments",
+    f"SELECT {', '.join(['line'] * 200)} FROM {T} WHERE line > ''": "too many columns",
+    "SELECT " + "x" * 3000: "characters, at most",
+    "SELECT 'a" + "''" * 500_000: "characters, at most",
+    # what is no SQL
+    f"SELECT line FROM {T} WHERE line = ?": "is a parameter",
+    f"SELECT line FROM {T} WHERE line = :line": "is a parameter",
+    f"SELECT line FROM {T} WHERE line = @line": "is a parameter",
+    f"SELECT line FROM {T} WHERE line = $line": "is a parameter",
+    f"SELECT line FROM {T} WHERE line = 'Bob's total'": "is never closed",
+    f'SELECT "line FROM {T} WHERE line = 1': "is never closed",
+    f"SELECT line FROM {T} WHERE line = ’Services’": "no SQL",
+    f"SELEC line FROM {T} WHERE line = 1": "only SELECT",
+    f"SELECT line FORM {T} WHERE line = 1": "SQL: ",
+    f"SELECT line, FROM {T} WHERE line = 1": "SQL: near",
+    f"SELECT x'ff' AS b FROM {T} WHERE line = 'Services'": "neither text nor a number",
+    f"SELECT CAST(x'ff' AS TEXT) AS b FROM {T} WHERE line = 'Services'": "SQL: Could not decode",
+    f"SELECT 9e999 AS b FROM {T} WHERE line = 'Services'": "neither text nor a number",
+    f"SELECT SUM(9223372036854775807) AS b FROM {T}": "SQL: integer overflow",
+    f"{ASK} INTO OUTFILE '/tmp/x'": "SQL: near",
+    f"{ASK} FOR UPDATE": "SQL: near",
+    "What was revenue in 2024?": "is a parameter",
+    "Revenue of 2024": "only SELECT",
+}
+
+
+@pytest.mark.parametrize("sql", list(ATTACKS), ids=lambda sql: ascii(" ".join(sql.split())[:50]))
+def test_refused_in_time_and_nothing_changed(database: Database, sql: str) -> None:
+    before = database.digest("acme")
+    begin = time.perf_counter()
+    with pytest.raises(ToolError) as refused:
+        database.query("acme", T, sql)
+    seconds = time.perf_counter() - begin
+    assert ATTACKS[sql] in str(refused.value)
+    assert len(str(refused.value)) < 1200
+    assert seconds < SECONDS + 0.2
+    assert database.digest("acme") == before
+    assert json.loads(database.query("acme", T, ASK)) == GOLD
+
+
+def test_memory_stays_bounded(database: Database) -> None:
+    hoards = [sql for sql in ATTACKS if sql.startswith(HOARD[:30])]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for sql in hoards * 2:
+        with pytest.raises(ToolError):
+            database.query("acme", T, sql)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+
+def test_no_file_is_written(database: Database, tmp_path: Path) -> None:
+    for sql in (
+        f"VACUUM INTO '{tmp_path}/a'",
+        f"ATTACH '{tmp_path}/b' AS b",
+        f"SELECT writefile('{tmp_path}/c', 1)",
+    ):
+        with pytest.raises(ToolError):
+            database.query("acme", T, sql)
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_many_rows_and_too_long_a_result_say_so(database: Database) -> None:
+    with pytest.raises(ToolError, match=f"more than {ROWS} rows"):
+        database.query("acme", "long", "SELECT n FROM long WHERE n >= ''")
+    with pytest.raises(ToolError, match=f"at most {CHARACTERS:,} are shown"):
+        database.query("acme", "long", "SELECT text FROM long WHERE CAST(n AS INTEGER) < 40")
+    short = database.query("acme", "long", "SELECT n FROM long WHERE CAST(n AS INTEGER) < 50")
+    assert len(json.loads(short)) == ROWS
+
+
+def test_errors_name_what_is_available(database: Database) -> None:
+    def error(company: str, table: str, sql: str) -> str:
+        with pytest.raises(ToolError) as refused:
+            database.query(company, table, sql)
+        return str(refused.value)
+
+    assert error("acne", T, ASK) == "no company `acne`. Did you mean `acme`? Available: acme, bolt."
+    assert "Did you mean `long`? Available: us_gaap_Disagg" in error("acme", "longs", ASK)
+    unknown = error("acme", T, ASK.replace("year_2024", "year_2025"))
+    assert unknown == (
+        f"no column `year_2025` in table `{T}`. Did you mean `year_2024`?"
+        " Columns: line, year_2024, 2023, December 31, 2022."
+    )
+    assert error("bolt", T, ASK.replace("year_2024", '"2023"')).endswith("Columns: line, year_2024.")
+
+
+def test_companies_do_not_see_each_other(database: Database) -> None:
+    assert json.loads(database.query("bolt", T, ASK)) == [{"year_2024": "$ 9"}]
+    with pytest.raises(ToolError, match="no table"):
+        database.query("bolt", T, f"SELECT amount FROM {OTHER} WHERE line = 'a'")
+
+
+def test_a_query_is_judged_anew_for_another_table(database: Database) -> None:
+    other = f"SELECT amount FROM {OTHER} WHERE line = 'Secret'"
+    assert json.loads(database.query("acme", OTHER, other)) == [{"amount": "99"}]
+    with pytest.raises(ToolError, match="with its own call"):
+        database.query("acme", T, other)
+
+
+def in_threads(work: list[Callable[[], None]]) -> list[BaseException]:
+    failures: list[BaseException] = []
+
+    def guarded(one: Callable[[], None]) -> None:
+        try:
+            one()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(one,)) for one in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failures
+
+
+def test_rollouts_at_the_same_time_do_not_disturb_each_other() -> None:
+    database = Database(tables(), images=1)  # the two companies push each other out
+
+    def attack() -> None:
+        for sql in list(ATTACKS)[:60]:
+            with pytest.raises(ToolError):
+                database.query("acme", T, sql)
+
+    def ask(company: str, value: str) -> Callable[[], None]:
+        def repeatedly() -> None:
+            for _ in range(100):
+                assert json.loads(database.query(company, T, ASK)) == [{"year_2024": value}]
+
+        return repeatedly
+
+    assert not in_threads([attack, ask("acme", "$ 1,234"), attack, ask("bolt", "$ 9")])
+
+
+def test_a_stopped_query_does_not_take_the_time_of_others(database: Database) -> None:
+    def endless() -> None:
+        with pytest.raises(ToolError, match="was stopped"):
+            database.query("acme", T, f"{ENDLESS} SELECT MAX(i) FROM n")
+
+    def ask() -> None:
+        assert json.loads(database.query("acme", T, ASK)) == GOLD
+
+    assert not in_threads([endless, ask, endless, ask])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(max_size=80)
+    | st.lists(
+        st.sampled_from(
+            [T, OTHER, "'a'", '"b"', "`", "[", "--", "/*"]
+            + "SELECT * line FROM WHERE ( ) , 1 = WITH AS t UNION DELETE ; count LIKE NOT JOIN".split()
+        ),
+        max_size=25,
+    ).map(" ".join)
+)
+def test_any_text_is_answered_or_refused(database: Database, sql: str) -> None:
+    try:
+        rows = json.loads(database.query("acme", T, sql))
+    except ToolError:
+        return
+    assert "Secret" not in str(rows)
+
+
+def test_tables_are_checked_where_they_are_born() -> None:
+    with pytest.raises(DataError, match="row 2 has 1 cells, expected 2"):
+        Table("a", "t", "", ("x", "y"), (("1", "2"), ("1",)))
+    with pytest.raises(DataError, match="every cell is text"):
+        Table("a", "t", "", ("x",), ((1,),))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="column names must differ"):
+        Table("a", "t", "", ("x", "X"), ())
+    with pytest.raises(DataError, match="no columns"):
+        Table("a", "t", "", (), ())
+    table = Table("a", "t", "", ("x",), ())
+    with pytest.raises(DataError, match="two tables are named"):
+        Tables([table, table])
+
+
+def test_odd_names_are_quoted() -> None:
+    name, columns = 'a "b" `c`', ('x "y"', "order", "it's", "z`")
+    database = Database(Tables([Table("a", name, "", columns, (("1", "2", "3", "4"),))]))
+    sql = 'SELECT "x ""y""", "order", "it\'s", "z`" FROM "a ""b"" `c`" WHERE "order" = \'2\''
+    assert json.loads(database.query("a", name, sql)) == [dict(zip(columns, "1234", strict=True))]
+
+
+def quickest(work: Callable[[], object], tries: int) -> float:
+    best = 9.0
+    for _ in range(tries):
+        begin = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def test_it_is_quick(database: Database) -> None:
+    many = Tables(
+        [Table("a", f"t{i}", "", ("l", "x", "y", "z"), (("l", "1", "2", "3"),) * 20) for i in range(33)]
+    )
+    ask = "SELECT x FROM t0 WHERE l = 'none'"
+    assert quickest(lambda: Database(many).query("a", "t0", ask), 5) < 0.02  # measured: 4 ms
+    assert quickest(lambda: database.query("acme", T, ASK), 200) < 120e-6  # measured: 40 us

@@ -1,0 +1,81 @@
+"""The made world on disk: written once, certified, found again, and its corruption noticed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tiny_job
+from fivestones.build_data import load_data, sample_data, synthesize_data, verify_data
+from fivestones.data.store import read_rows, sha256, write_rows
+from fivestones.errors import DataError, RunExistsError
+from fivestones.recipe import Recipe
+from fivestones.recipe_load import load_recipe
+
+
+def recipe(**changes: Any) -> Recipe:
+    return load_recipe("finqa", "smoke", {key.replace("__", "."): value for key, value in changes.items()})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world") / "data"
+    assert synthesize_data(recipe(), folder, None).new
+    return folder
+
+
+def test_a_world_is_written_once_and_the_same_on_any_number_of_workers(made: Path, tmp_path: Path) -> None:
+    before = {path.name: sha256(path) for path in made.iterdir()}
+    assert not synthesize_data(recipe(world__workers=2), made, None).new
+    assert synthesize_data(recipe(world__workers=2), tmp_path / "again", None).new
+    assert {path.name: sha256(path) for path in (tmp_path / "again").iterdir()} == before
+    assert set(before) == {"tables.parquet", "train.parquet", "test.parquet", "certificate.json"}
+    with pytest.raises(RunExistsError, match="other settings"):
+        synthesize_data(recipe(seed=1), made, None)
+
+
+def test_the_certificate_holds_and_tells_what_was_changed(made: Path, tmp_path: Path) -> None:
+    assert verify_data(made, None) == []
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in made.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    rows = read_rows(broken / "test.parquet")
+    rows[0]["answer"] = "12345.6 %"
+    write_rows(broken / "test.parquet", rows)
+    assert any("test.parquet" in finding for finding in verify_data(broken, None))
+    with pytest.raises(RunExistsError, match="was changed after it was certified"):
+        synthesize_data(recipe(), broken, None)
+    body = json.loads((broken / "certificate.json").read_text("utf-8"))
+    body["files"]["test.parquet"] = sha256(broken / "test.parquet")  # as one who hides it would
+    (broken / "certificate.json").write_text(json.dumps(body), "utf-8")
+    assert verify_data(broken, None)
+
+
+def test_rows_and_tables_come_back(made: Path) -> None:
+    found = load_data(recipe(), made)
+    assert found.tables is not None
+    assert {len(found.rows["train"]), len(found.rows["test"])} == {40, 12}
+    companies = {row["company"] for row in found.rows["train"]}
+    assert companies <= set(found.tables.companies)
+    assert not companies & {row["company"] for row in found.rows["test"]}
+    few = sample_data(recipe(), 5)
+    assert len(few.rows["train"]) == 5
+
+
+def test_no_certificate_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"certificate\.json: cannot be read"):
+        verify_data(tmp_path, None)
+
+
+def test_the_command_makes_and_verifies(tmp_path: Path) -> None:
+    done = tiny_job.fivestones("synth", "finqa", "--profile", "smoke", "--out", "w", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "52 questions" in done.stdout
+    again = tiny_job.fivestones("synth", "verify", "w", cwd=tmp_path)
+    assert (again.returncode, again.stdout.strip()) == (0, "w: the certificate holds")
+    preview = tiny_job.fivestones("synth", "finqa", "--preview", cwd=tmp_path)
+    assert preview.returncode == 2 and "Traceback" not in preview.stderr
