@@ -2,8 +2,8 @@
 
     python benchmarks/tool_episodes.py [--processes 2] [--episodes 4000] [--repeats 3] [--json]
 
-The policy follows the reference plan of each question word for word: calls in the raw text of assistant turns,
-answered by `reply`, the final answer graded by the scorer. Each process has tables and databases of its own.
+The policy follows the reference plan of each question word for word: calls in the raw text of assistant
+turns, answered by `reply`, the final answer graded by the scorer. Each process has databases of its own.
 The target is 1,000 a second on two cores.
 """
 

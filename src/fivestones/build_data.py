@@ -108,8 +108,8 @@ def _plainly(make: MakeRow, item: soap.PlanItem) -> Told:
 def _synth_part(recipe: Recipe) -> SynthPart:
     if recipe.synth is None or recipe.environment.kind != "soap":
         raise UsageError(
-            f"recipe {recipe.name}: nothing to synthesize: it has neither `synth` for environment `soap` nor `world` for "
-            "`finqa`"
+            f"recipe {recipe.name}: nothing to synthesize: it has neither `synth` for environment `soap` nor "
+            "`world` for `finqa`"
         )
     return recipe.synth
 

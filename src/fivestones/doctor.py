@@ -149,7 +149,7 @@ def _data(recipe: Recipe) -> tuple[Check, Rows | None]:
             found += f", written by {recipe.synth.teacher.model} (time and cost: fivestones synth --preview)"
         return Check("data", "ok", found), made
     if recipe.files is None:
-        return Check("data", "ok", "brought by the environment: its tasks are counted when a run starts"), None
+        return Check("data", "ok", "brought by the environment, and counted when a run starts"), None
     from fivestones.data.store import iter_rows
 
     counts, characters = [], 0.0

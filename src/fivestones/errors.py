@@ -49,8 +49,8 @@ class JudgePausedError(FivestonesError):
 
 
 class EnvironmentFault(Exception):
-    """What an environment runs on failed (a server is gone): the rollout is unscored, never scored 0. `collect`
-    turns it into data."""
+    """What an environment runs on failed (a server is gone): the rollout is unscored, never scored 0.
+    `collect` turns it into data."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 from fivestones.environments.finqa.diagnose import diagnose
 from fivestones.environments.finqa.tables import Table, Tables
 from fivestones.environments.finqa.tools import SUBMIT, finqa_tools
-from fivestones.environments.tool_use.calls import write
 from fivestones.environments.tool_use.environment import ToolUse
+from fivestones.hermes import write
 from fivestones.types import Call, Message, Task
 
 REVENUE, PARENT, STAFF = "RevenueBySegment", "RevenueParentOnly", "Employees"

@@ -1,4 +1,4 @@
-"""Hand-made companies of a few tables: what the tests of questions hold against figures worked out by hand."""
+"""Hand-made companies of a few tables, for tests that work out the answers by hand."""
 
 from __future__ import annotations
 
@@ -104,14 +104,34 @@ def company(slug: str = "acme", split: str = "train", by: int = 1) -> Company:
         sheet(
             "people_cost",
             "costs by function",
-            times({"Research": ["41250", "38417"], "Sales": ["77300", "70119"], "Total costs": ["118550", "108536"]}),
+            times(
+                {
+                    "Research": ["41250", "38417"],
+                    "Sales": ["77300", "70119"],
+                    "Total costs": ["118550", "108536"],
+                }
+            ),
             years=(2024, 2022),
             unit=THOUSANDS,
         ),
-        sheet("heads", "employees by site", times({"Lyon": ["210", "190", "175"], "Oslo": ["88", "97", "103"]}),
-              unit=Unit("employees"), description="employees by site"),
-        sheet("assets", "assets", times({"Inventory": ["142", "151", "139"], "Receivables": ["97", "88", "92"],
-                                         "Total assets": ["1460", "1391", "1300"]})),
-    )  # fmt: skip
+        sheet(
+            "heads",
+            "employees by site",
+            times({"Lyon": ["210", "190", "175"], "Oslo": ["88", "97", "103"]}),
+            unit=Unit("employees"),
+            description="employees by site",
+        ),
+        sheet(
+            "assets",
+            "assets",
+            times(
+                {
+                    "Inventory": ["142", "151", "139"],
+                    "Receivables": ["97", "88", "92"],
+                    "Total assets": ["1460", "1391", "1300"],
+                }
+            ),
+        ),
+    )
     name = slug.title() + " Corp."
     return Company(slug=slug, name=name, split=split, sheets=sheets)  # type: ignore[arg-type]

@@ -15,7 +15,8 @@ from fivestones.environments.finqa.tables import Table, Tables
 from fivestones.errors import DataError
 from fivestones.recipe import FinqaPart
 from fivestones.recipe_load import load_recipe
-from fivestones.types import Message, Task
+from fivestones.rollout.tools import written
+from fivestones.types import Call, Message, Task
 from fivestones.worlds import sample_world
 
 TABLES = Tables(
@@ -73,9 +74,7 @@ def test_the_demonstration_is_an_episode_that_the_tools_answer_and_the_scorer_re
         assert [t.role for t in turns] == ["assistant", "tool"] * 3 + ["assistant"]
         assert turns[1].content == '["revenue"]' and "$ 1,234" in turns[5].content
         last = turns[-1]
-        said = (
-            last.content or f'<tool_call>{{"name": "submit_answer", "arguments": {last.calls[0].arguments}}}'
-        )
+        said = written(last)
         assert env.reply(task, [*task.prompt, Message("assistant", said)]) == []
         (score,) = env.scorer(task, [rollout(task, said)])
         assert (score.reward, dict(score.failed)) == (1.0, {})
@@ -109,7 +108,8 @@ def test_what_was_cut_or_ran_out_of_turns_is_no_answer() -> None:
 
 def test_a_final_answer_beside_a_call_does_not_end_the_episode() -> None:
     env = environment()
-    said = '<tool_call>{"name": "get_table_names", "arguments": {"company": "orion"}}</tool_call>\nFINAL ANSWER: 7'
+    call = Call("get_table_names", '{"company": "orion"}')
+    said = written(Message("assistant", "FINAL ANSWER: 7", (call,)))
     assert len(env.reply(only(env), [*only(env).prompt, Message("assistant", said)])) == 1
     assert env.lenient(said) is None
 

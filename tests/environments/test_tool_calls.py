@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestones.environments.tool_use import Malformed, parse, write
+from fivestones.environments.tool_use import Malformed, parse
 from fivestones.environments.tool_use.calls import MAX_CALLS
+from fivestones.hermes import write
 from fivestones.types import Call
 
 NAMES = st.from_regex(r"[A-Za-z_][\w.-]{0,20}", fullmatch=True)

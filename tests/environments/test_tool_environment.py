@@ -10,8 +10,9 @@ from typing import Any, Literal
 import pytest
 
 import attempts
-from fivestones.environments.tool_use import Tool, ToolError, ToolUse, write
+from fivestones.environments.tool_use import Tool, ToolError, ToolUse
 from fivestones.errors import EnvironmentFault, UsageError
+from fivestones.hermes import write
 from fivestones.protocols import ScoredEnvironment
 from fivestones.types import Call, Message, Task
 

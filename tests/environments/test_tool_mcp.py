@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from fivestones.environments.tool_use import McpTools, Tool, ToolError, ToolUse, write
+from fivestones.environments.tool_use import McpTools, Tool, ToolError, ToolUse
 from fivestones.errors import EnvironmentFault, UsageError
+from fivestones.hermes import write
 from fivestones.types import Call, Message, Task
 
 SERVER = '''

@@ -32,7 +32,9 @@ synth_app = typer.Typer(
 @synth_app.command()
 def make(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help="a built-in recipe (soap, finqa) or a .yaml file", metavar="RECIPE")],
+    recipe: Annotated[
+        str, typer.Argument(help="a built-in recipe (soap, finqa) or a .yaml file", metavar="RECIPE")
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="overrides, such as synth.train=1000", metavar="[KEY=VALUE]...")
     ] = None,

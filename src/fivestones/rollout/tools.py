@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2.exceptions import TemplateError
 
+from fivestones.hermes import write
 from fivestones.types import Call, Message
 
 Apply = Callable[..., str]
@@ -120,11 +121,7 @@ def as_turn(message: Message, *, calls: bool) -> dict[str, Any]:
 
 def written(message: Message) -> str:
     """A turn's text with its calls as `INTRODUCTION` asks for them."""
-    blocks = [
-        f'<tool_call>\n{{"name": {json.dumps(c.name)}, "arguments": {c.arguments}}}\n</tool_call>'
-        for c in message.calls
-    ]
-    return "\n".join(filter(None, [message.content, *blocks]))
+    return "\n".join(filter(None, [message.content, write(message.calls)]))
 
 
 def _shows(apply: Apply, chat: Turns, **arguments: Any) -> bool:

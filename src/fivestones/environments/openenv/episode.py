@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from fivestones.environments.openenv.protocol import Observation, ProtocolError, write_tools
-from fivestones.environments.tool_use.calls import Malformed, parse, write
+from fivestones.environments.tool_use.calls import Malformed, parse
 from fivestones.errors import UsageError, nearest
+from fivestones.hermes import write
 from fivestones.protocols import ScoredEnvironment
 from fivestones.types import Call, Finish, Message, Rollout, Split, Task
 

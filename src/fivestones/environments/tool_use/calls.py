@@ -19,7 +19,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -70,17 +70,6 @@ def parse(text: str, schemas: Schemas | None = None) -> Parsed:
     if not calls and rest.startswith("{"):
         calls, rest = _bare(rest)
     return Parsed(tuple(calls), rest)
-
-
-def write(calls: Iterable[Call]) -> str:
-    """The calls in Hermes syntax, for chat templates that know no tools."""
-    return "\n".join(f"<tool_call>\n{_object(call)}\n</tool_call>" for call in calls)
-
-
-def _object(call: Call) -> str:
-    text = f'{{"name": {ENCODE(call.name)}, "arguments": {call.arguments}}}'
-    # within JSON `<` is only in strings; a mark of thought there would hide what is before it
-    return text.replace("<", "\\u003c") if "think>" in text else text
 
 
 def _after_first_thought(text: str) -> int:

@@ -1,8 +1,8 @@
 """Typed expressions over the cells of a company: their exact value, the text a calculator takes, their cells.
 
 A value is computed from what the tables show (`Sheet.values`), with 50 digits, and rounded once at the end.
-Adding asks for equal units; a share is a number without one: nonsense such as dollars plus employees is an error
-at the place where it is written.
+Adding asks for equal units; a share is a number without one: nonsense such as dollars plus employees is an
+error at the place where it is written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from fivestones.environments.finqa.world.model import Sheet, Unit, Where
 
 DIGITS = 50
-NEAR_TIE = Decimal("0.001")  # of the last displayed digit: the calculator shows six decimals, then it is rounded
+NEAR_TIE = Decimal(
+    "0.001"
+)  # of the last displayed digit: the calculator shows six decimals, then it is rounded
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 3}
 
 

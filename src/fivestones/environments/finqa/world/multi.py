@@ -70,7 +70,7 @@ def gap_across(rng: Random, sheets: Sequence[Sheet]) -> Draft | None:
     (a, b), (year,) = found
     one, two = _at(a, year), _at(b, year)
     if one.unit.scale > two.unit.scale:  # answered in the finer scale: nothing is lost
-        left, right = at_scale(one, two.unit.scale), two
+        left, right = at_scale(one, two.unit.scale), at_scale(two, two.unit.scale)
         unit, decimals = two.unit, places(two)
     else:
         left, right = one, at_scale(two, one.unit.scale)

@@ -1,4 +1,4 @@
-"""How questions are worded: several phrasings a family; the ones marked held out are for the test split only."""
+"""How questions are worded: several phrasings a family; those with a star are for the test split only."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _TEXTS = {
         "* {company}, {subject}: what does {label} come to over {year} through {year2}?",
     ),
     "mix shift": (
-        "In {company}'s {subject}, by how much did the share of {label} in {label2} change from {year} to {year2}?",
+        "In {company}'s {subject}, how did the share of {label} in {label2} change from {year} to {year2}?",
         "How did {label} as a percentage of {label2} shift from {year} to {year2} in {company}'s {subject}?",
         "* {company}, {subject}: change in the weight of {label} in {label2}, {year} to {year2}?",
     ),

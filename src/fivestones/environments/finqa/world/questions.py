@@ -1,5 +1,5 @@
-"""Questions about one company, level by level: drafts are drawn, those that are unfit are dropped, the rest are
-worded. A prefix of a level's questions is balanced, so that a caller can take as many as it needs."""
+"""Questions about one company, level by level: drafts are drawn, those that are unfit are dropped, the rest
+are worded. A prefix of a level's questions is balanced, so that a caller can take as many as it needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from fivestones.environments.finqa.grader import grade
 from fivestones.environments.finqa.world.distractors import answer, distractors
-from fivestones.environments.finqa.world.drafts import NOT_DISCLOSED, Draft
+from fivestones.environments.finqa.world.drafts import NOT_DISCLOSED, PERCENT, POINTS, RATIO, Draft
 from fivestones.environments.finqa.world.expressions import rounded, value
 from fivestones.environments.finqa.world.families import SINGLE, Family
 from fivestones.environments.finqa.world.ladder import LEVELS, Names, formatted, levels, sound
@@ -30,7 +30,7 @@ LONGEST = 35  # words, in the short profile
 NIL_LOOKUPS = 0.15  # of those found are asked: nil must not be a good guess
 PAIRED = ("lookup", "net change", "growth", "share", "spread", "ratio", "sum")  # asked of near-duplicates
 YEARLY = ("lookup", "net change", "growth")  # asked of a year that is missing
-TRIES = 60  # draws of a question about several tables
+TRIES = 100  # draws of a question about several tables
 
 
 def questions(
@@ -89,7 +89,9 @@ class _Maker:
 
     def _single(self, family: Family, name: str) -> Iterator[list[Row]]:
         """In turn over the tables."""
-        sheets = [s for s in self.company.sheets if s.name not in self.names.twins and (s.across or name == "L3")]
+        sheets = [
+            s for s in self.company.sheets if s.name not in self.names.twins and (s.across or name == "L3")
+        ]
         live = [self._of_sheet(family, name, sheet) for sheet in self._shuffled(sheets)]
         while live:
             for stream in list(live):
@@ -108,10 +110,10 @@ class _Maker:
                 yield group
 
     def _several(self, family: MultiFamily, name: str) -> Iterator[list[Row]]:
-        plain_sheets = [sheet for sheet in self.company.sheets if sheet.name not in self.names.twins]
+        sheets = [sheet for sheet in self.company.sheets if sheet.decoy_of is None]
         failed = 0
         while failed < TRIES:
-            draft = family.draw(self.rng, plain_sheets)
+            draft = family.draw(self.rng, sheets)
             fits = draft is not None and name in levels(draft, self.names.twins)
             group = self._rows([draft]) if draft is not None and fits else []
             failed = 0 if group else failed + 1
@@ -207,9 +209,7 @@ class _Maker:
         question = worded(phrasing, self.company.name, draft)
         if gold is None or (self.part.short and len(question.split()) > LONGEST):
             return None
-        missed = [
-            {"kind": kind, "answer": text} for kind, text in distractors(draft, self.names, self.other)
-        ]
+        missed = [{"kind": kind, "answer": text} for kind, text in distractors(draft, self.names, self.other)]
         nil = draft.family == "lookup" and draft.fields and not draft.figures[0].value
         if nil:
             missed = [miss for miss in missed if miss["kind"] not in ("scale", "sign")]
@@ -246,6 +246,8 @@ class _Maker:
             shown = rounded(value(expr), draft.form.places)
             if shown is None or (shown == 0 and draft.family != "lookup"):
                 return None
+            if draft.form in (PERCENT, POINTS, RATIO) and abs(shown).scaleb(draft.form.places) < 10:
+                return None  # a single digit is guessed too often
         return answer(draft)
 
 

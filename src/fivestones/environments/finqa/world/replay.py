@@ -54,7 +54,6 @@ class Books:
             return None
         return found[0][columns.index(column)]
 
-
     def like(self, table: str, row: str, column: str) -> str | None:
         """The cell that would be taken for it: of the same words, or else of the same year."""
         if table not in self.tables:
@@ -73,12 +72,10 @@ def _alike(one: str, two: str) -> bool:
 
 
 def replayed(row: Row, books: Books) -> str:
-    """The answer that the plan leads to, in the form of the stored one. Raises ValueError saying what is off."""
+    """The answer that the plan leads to, in the form of the stored one. Raises ValueError."""
     steps = json.loads(row["plan"])
     try:
-        outputs = [
-            books.query(step["arguments"]["query"]) for step in steps if step["name"] == "sql_query"
-        ]
+        outputs = [books.query(step["arguments"]["query"]) for step in steps if step["name"] == "sql_query"]
     except sqlite3.Error as error:
         raise ValueError(f"its SQL fails: {error}") from None
     if row["answer"] == NOT_DISCLOSED:
