@@ -55,7 +55,7 @@ def test_every_key_is_read_somewhere(read: set[str], key: str) -> None:
         ('generation.stop=[""]', "generation.stop.0: got ''; allowed: text, not empty"),
         ("evaluate.extra.test=a.jsonl", "evaluate.extra: `test` is the name"),
         ("evaluate.extra={a/b: a.jsonl}", "evaluate.extra: got the name 'a/b'"),
-        ("environment.kind=sop", "allowed: soap, structured, or module:attribute. Did you mean `soap`?"),
+        ("environment.kind=sop", "allowed: soap, finqa, openenv, structured, or module"),
         ("environment.kind=my_job", "or module:attribute"),
         ("environment.kind=my:Job", "synth makes data for environment.kind `soap`, not `my:Job`"),
         ("judge.kind=fact", "judge.kind: got `fact`; allowed: facts, llm, people, ensemble, or"),

@@ -68,7 +68,9 @@ class Job:
             return StructuredEnvironment(spec, self.data.rows, sources)
         if part.kind == "finqa":
             assert self.data.tables is not None
-            return FinqaEnvironment(self.data.rows, self.data.tables, part.finqa or FinqaPart())
+            made = FinqaEnvironment(self.data.rows, self.data.tables, part.finqa or FinqaPart())
+            _answerable(made, part.max_turns)
+            return made
         if part.kind == "openenv":
             assert part.openenv is not None
             asked: dict[Split, int] = {"train": part.openenv.train, "test": part.openenv.test}
@@ -100,17 +102,16 @@ class Job:
     @property
     def held_out(self) -> Mapping[str, str]:
         """Tag -> the value that training never sees."""
-        synth, finqa = self.recipe.synth, self.recipe.environment.finqa
-        if self.recipe.environment.kind == "finqa" and not {"L5", "L6", "multi"} & set(
-            (finqa or FinqaPart()).levels
-        ):
-            return {"tables": "multi"}
+        synth, finqa = self.recipe.synth, self.recipe.environment.finqa or FinqaPart()
+        if self.recipe.environment.kind == "finqa":
+            several = {} if {"L5", "L6", "multi"} & set(finqa.levels) else {"tables": "multi"}
+            return {**several, "wording": "held out"}
         return {"style": synth.held_out_style} if synth and synth.held_out_style else {}
 
     @property
     def slices(self) -> tuple[str, ...]:
         """Tags by which the test set is told apart."""
-        return ("tables", "level") if self.recipe.environment.kind == "finqa" else ("style",)
+        return ("tables", "level", "wording") if self.recipe.environment.kind == "finqa" else ("style",)
 
     @cached_property
     def judges(self) -> Judges:
@@ -255,7 +256,9 @@ class Job:
         part = self.recipe.environment.finqa or FinqaPart()
         env = FinqaEnvironment({"test": real.rows["test"]}, real.tables, part)
         tasks = [replace(t, id=f"{name}-{t.id}") for t in env.tasks("test")]
-        return Dataset(name, tasks, Known(env.scorer), env.lenient, env.scorer.names)
+        return Dataset(
+            name, tasks, Known(env.scorer), env.lenient, env.scorer.names, diagnose=self._diagnosed
+        )
 
     def _real_notes(self, name: str, path: Path) -> Dataset:
         """Clinicians' notes have other sections than S, O, A, P: note and output are compared as one text, in
@@ -279,6 +282,17 @@ class Job:
     def _as_one_text(self, text: str) -> Mapping[str, str] | None:
         sections = self.environment.parse(text)
         return None if sections is None else {"note": "\n".join(sections.values())}
+
+
+def _answerable(environment: FinqaEnvironment, turns: int) -> None:
+    """Raises UsageError for a question that takes more turns than there are: one each call, one to answer."""
+    splits: tuple[Split, ...] = ("train", "test")
+    for task in (task for split in splits for task in environment.tasks(split)):
+        least = int(task.reference["fewest"]) + 1
+        if least > turns:
+            raise UsageError(
+                f"environment.max_turns: got {turns}; question {task.id} takes {least}; allowed: {least} and more"
+            )
 
 
 def served_environment(recipe: Recipe, data: Data) -> Any:

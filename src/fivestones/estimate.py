@@ -25,6 +25,8 @@ INSTRUCTIONS = 120  # tokens of the system message and the chat template
 QUESTION = 260  # tokens of a question about tables, with the tools in words
 TURNS = 6  # assistant turns of an episode with tools, where so many are allowed
 HEARD = 80  # tokens of a tool's reply
+CHATS = 128  # that an evaluation has open at once
+KEPT = 3 << 29  # bytes of open chats that the sampler keeps at most on a CPU
 FILLED = 0.6  # mean completion as a share of generation.max_tokens
 RUNTIME_BYTES = 700 << 20  # torch, transformers and the process itself
 HELD = 1.6  # what a CPU's heap comes to hold of what comes and goes with one step, as a multiple of it
@@ -152,10 +154,9 @@ def forward(size: ModelSize, tokens: float, prompts: float, length: float) -> fl
 
 def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[str, float]:
     prompt = rows.prompt
-    turns = min(recipe.environment.max_turns, TURNS)
+    turns, heard = _turns(recipe)
     done = FILLED * recipe.generation.max_tokens
-    a_turn = done + (HEARD if turns > 1 else 0)
-    said, episode = turns * done, turns * a_turn
+    said, episode = turns * done, turns * done + heard
 
     def decode(tokens: float, slots: int) -> float:
         return forward(size, tokens, 0, 0) / rates.decode_at(slots)
@@ -164,19 +165,19 @@ def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[s
         count = recipe.warmup.references * passes
         return 3 * forward(size, count * (prompt + episode), count, prompt) / rates.update
 
-    def again(rollouts: float) -> float:
-        """Later turns compute again what was said and heard before them."""
-        return forward(size, rollouts * turns * (turns - 1) / 2 * a_turn, 0, 0) / rates.prefill
+    def hear(rollouts: float) -> float:
+        """Replies are computed once: what was before them is kept."""
+        return forward(size, rollouts * heard, 0, 0) / rates.prefill
 
     def answer(tasks: int, length: float) -> float:
         prefill = forward(size, tasks * length, tasks, length) / rates.prefill
-        return prefill + again(tasks) + decode(tasks * said, recipe.evaluate.slots)
+        return prefill + hear(tasks) + decode(tasks * said, recipe.evaluate.slots)
 
     tasks = recipe.train.tasks_per_step
     rollouts = tasks * recipe.rollout.group_size
     step = (
         forward(size, tasks * prompt, tasks, prompt) / rates.prefill
-        + again(rollouts)
+        + hear(rollouts)
         + decode(rollouts * said, recipe.rollout.slots)
         + 3 * forward(size, tasks * prompt + rollouts * episode, tasks, prompt) / rates.update
     )
@@ -194,6 +195,18 @@ def seconds(recipe: Recipe, size: ModelSize, rows: Rows, rates: Rates) -> dict[s
         "training": recipe.train.steps * step,
         "evaluation": evaluate,
     }
+
+
+def _turns(recipe: Recipe) -> tuple[int, int]:
+    """Assistant turns of an episode, and the tokens of all replies to them."""
+    turns = min(recipe.environment.max_turns, TURNS)
+    return turns, turns * HEARD if turns > 1 else 0
+
+
+def _longest(recipe: Recipe) -> int:
+    """Tokens of an episode behind its prompt, each turn as long as it may be."""
+    turns, heard = _turns(recipe)
+    return turns * recipe.generation.max_tokens + heard
 
 
 def memory(recipe: Recipe, size: ModelSize, rows: Rows, held: float = HELD) -> int:
@@ -224,7 +237,7 @@ def _standing(recipe: Recipe, size: ModelSize) -> int:
 
 def _passing(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
     """What comes and goes with one packed row, or with the caches of the rollouts."""
-    longest = 2 * rows.prompt + recipe.rollout.group_size * recipe.generation.max_tokens
+    longest = 2 * rows.prompt + recipe.rollout.group_size * _longest(recipe)
     tokens = min(recipe.train.token_budget, longest)
     kept = 12 * size.hidden + 8 * size.feed_forward  # bytes a token and layer, bf16
     if recipe.model.gradient_checkpointing:
@@ -233,17 +246,25 @@ def _passing(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
         activations = tokens * size.layers * kept
     tables = 2 * 2 * size.vocabulary * size.hidden  # bf16 gradients of embedding and head
     prompts = recipe.rollout.slots / recipe.rollout.group_size
-    rollouts = prompts * rows.prompt + recipe.rollout.slots * recipe.generation.max_tokens
+    rollouts = prompts * rows.prompt + recipe.rollout.slots * _longest(recipe)
     update = activations + (0 if recipe.model.lora else tables)
-    return int(max(update, rollouts * cache_entry(size)))
+    return int(max(update, rollouts * cache_entry(size) + _kept(recipe, size, rows)))
 
 
 def _evaluation(recipe: Recipe, size: ModelSize, rows: Rows, held: float = HELD) -> int:
     """Each sequence has a prompt of its own; the weights are there in float32, bf16 and as the kernel reads
     them."""
-    row = cache_entry(size) * (rows.prompt + recipe.generation.max_tokens)
     slots = min(recipe.evaluate.slots, recipe.evaluate.tasks or rows.test, rows.test)
-    return _grown(RUNTIME_BYTES + 8 * size.parameters, slots * row, held)
+    cached = slots * (rows.prompt + _longest(recipe)) * cache_entry(size) + _kept(recipe, size, rows)
+    return _grown(RUNTIME_BYTES + 8 * size.parameters, cached, held)
+
+
+def _kept(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
+    """Bytes of open chats whose keys and values wait for the next turn."""
+    if recipe.environment.max_turns == 1:
+        return 0
+    open_chats = max(recipe.train.tasks_per_step * recipe.rollout.group_size, CHATS)
+    return min(KEPT, int(open_chats * (rows.prompt + _longest(recipe)) * cache_entry(size)))
 
 
 def _grown(standing: float, passing: float, held: float = HELD) -> int:
@@ -266,5 +287,5 @@ def disk(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
         checkpoints
         + 4 * n
         + text
-        + (rollouts * 40 * recipe.generation.max_tokens if recipe.train.log_rollouts else 0)
+        + (rollouts * 40 * _longest(recipe) if recipe.train.log_rollouts else 0)
     )

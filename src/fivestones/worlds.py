@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fivestones.data.store import iter_rows, read_rows, sha256, write_rows
 from fivestones.environments.finqa.tables import Table, Tables
 from fivestones.environments.finqa.world import certificate
 from fivestones.environments.finqa.world.world import make_world
+from fivestones.environments.sources import digest_of
 from fivestones.errors import DataError, RunExistsError
 from fivestones.protocols import Progress
 from fivestones.recipe import Recipe, WorldPart
@@ -30,11 +32,14 @@ class MadeWorld:
     folder: Path
     new: bool  # False: the folder held this world already
     certificate: Mapping[str, Any]
+    current: bool = True  # False: another version of the generator made it
 
     @property
     def message(self) -> str:
         rows = sum(part["questions"] for part in self.certificate["counts"].values())
         state = "" if self.new else " are there already: nothing to do"
+        if not self.current:
+            state = " are there already, made by another version of the generator"
         return f"{self.folder}: {rows} questions{state}"
 
 
@@ -45,14 +50,16 @@ def make_data(recipe: Recipe, folder: Path, progress: Progress | None) -> MadeWo
     settings = _settings(recipe.world, recipe.seed)
     if (folder / NAME).is_file():
         body = read_certificate(folder)
-        if body.get("settings") != settings:
+        there = body.get("settings") or {}
+        if {**there, "generator": None} != {**settings, "generator": None}:
             raise RunExistsError(f"{folder}: holds data of other settings; choose another directory")
         if changed := _changed(folder, body):
             raise RunExistsError(
                 f"{folder}: {changed[0]} is missing or was changed after it was certified; choose another "
                 "directory, or delete this one"
             )
-        return MadeWorld(folder=folder, new=False, certificate=body)
+        current = there.get("generator") == settings["generator"]
+        return MadeWorld(folder=folder, new=False, certificate=body, current=current)
 
     def tell(done: int, total: int, text: str) -> None:
         if progress:
@@ -132,7 +139,9 @@ def tables_of(rows: Any) -> Tables:
 
 
 def _settings(part: WorldPart, seed: int) -> dict[str, Any]:
-    return {"seed": seed, "world": part.model_dump(mode="json", exclude={"workers"})}
+    generator = f"{KIND} {digest_of(package_files('fivestones.environments.finqa.world'))}"
+    told = part.model_dump(mode="json", exclude={"workers"})
+    return {"seed": seed, "generator": generator, "world": told}
 
 
 def _changed(folder: Path, body: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 import tiny
 from fivestones.models.attention import install
 from fivestones.rollout.native.sampler import NativeSampler
-from fivestones.rollout.native.turns import MOST_TOKENS, OpenChats, Past, known
+from fivestones.rollout.native.turns import OpenChats, Past, known
 from fivestones.types import Completion, Generation
 
 END = 258
@@ -74,13 +74,15 @@ def test_only_what_is_new_is_computed() -> None:
 
 
 def test_no_more_is_kept_than_memory_allows() -> None:
-    chats = OpenChats()
-    size = MOST_TOKENS // 2
+    keys = torch.empty(1, 100, 1)  # 400 bytes, and values as many
+    chats = OpenChats(most=1600)
     for name in range(3):
-        keys = torch.empty(1, 1, 1).expand(1, size, 1)
         chats.keep((name,) * 5, Past(2, {0: (keys, keys)}))
     chats.begin()
-    found = [known(chats.find((name,) * 6, 2)) for name in range(3)]
-    assert found == [size, size, 0]
     assert known(chats.find((0,) * 6, 1)) == 0  # what is kept begins later
     assert known(chats.find((0,) * 5, 2)) == 0  # nothing new would be left
+    assert [known(chats.find((name,) * 6, 2)) for name in (0, 0, 2)] == [100, 0, 0]
+    chats.keep((7,) * 5, Past(2, {0: (keys, keys)}))  # in the place of the one that was taken
+    chats.keep((8,) * 5, Past(2, {0: (keys, keys)}))  # no room beside the turn before
+    chats.begin()
+    assert [known(chats.find((name,) * 6, 2)) for name in (7, 8)] == [100, 0]

@@ -96,6 +96,7 @@ class FinqaEnvironment(ToolUse):
                 "level": level,
                 "tables": "single" if level in SINGLE else "multi",
                 "family": str(row["family"]),
+                "wording": "held out" if row.get("held_out") else "seen",
             },
         )
 

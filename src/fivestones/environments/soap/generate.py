@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -17,6 +16,7 @@ from fivestones.environments.soap.note import reference_note
 from fivestones.environments.soap.realise import HELD_OUT, realise
 from fivestones.environments.soap.realise_styles import STYLES
 from fivestones.environments.soap.scenario import Cell, Length, cells, draw
+from fivestones.environments.sources import digest_of
 from fivestones.errors import UsageError, nearest
 from fivestones.types import Split
 
@@ -28,23 +28,8 @@ _NOT_IN_ROWS = ("spec.py", "teacher.py", "teacher.yaml", "teacher_brief.py", "te
 def version(root: Traversable | None = None) -> str:
     """Name and digest of all that decides a row: the code and the knowledge under `root` (default: this
     package).
-
-    The same on any machine: of sorted paths and of text whose line endings are those of Unix.
     """
-    digest = hashlib.sha256()
-    for path, file in sorted(_sources(root or files("fivestones.environments.soap")), key=lambda s: s[0]):
-        text = file.read_bytes().replace(b"\r\n", b"\n")
-        digest.update(f"{path}\n{len(text)}\n".encode() + text)
-    return f"{NAME} {digest.hexdigest()[:16]}"
-
-
-def _sources(folder: Traversable, at: str = "") -> Iterator[tuple[str, Traversable]]:
-    for entry in folder.iterdir():
-        path = f"{at}{entry.name}"
-        if entry.is_dir():
-            yield from _sources(entry, f"{path}/")
-        elif path.endswith((".py", ".yaml")) and path not in _NOT_IN_ROWS:
-            yield path, entry
+    return f"{NAME} {digest_of(root or files('fivestones.environments.soap'), _NOT_IN_ROWS)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

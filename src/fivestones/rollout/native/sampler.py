@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fivestones.errors import DataError
+from fivestones.estimate import KEPT
 from fivestones.models.allocator import release_memory
 from fivestones.models.attention import PackedLayout
 from fivestones.rollout.native.caches import KeyValues, LaneCaches, TailLayout
@@ -67,7 +68,7 @@ class NativeSampler:
         self.version = 0
         self.bucket = BUCKET if model.device.type == "cuda" else 1
         self.replay = Replay.on(model.device, self._forward)
-        self._chats = OpenChats() if several_turns else None
+        self._chats = OpenChats(_spare(model.device)) if several_turns else None
         self._grammars: dict[str, Grammar] = {}
         self._grammar: Grammar | None = None  # of the call under way
 
@@ -309,6 +310,13 @@ class NativeSampler:
         return Completion(
             text=text, token_ids=tuple(ids), logprobs=tuple(member.logprobs), finish=member.finish
         )
+
+
+def _spare(device: torch.device) -> int:
+    """Bytes for chats that wait for their next turn."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory) // 8
+    return KEPT
 
 
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ Shapes: H key-value heads, Q query heads of each, D head size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +13,6 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from fivestones.rollout.native.caches import KeyValues
-
-MOST_TOKENS = 1 << 16  # that are kept at once: 1.5 GB for a model of 135M
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,8 @@ class Past:
     keys: KeyValues  # layer -> keys, values [H, tokens, D]
 
     @property
-    def tokens(self) -> int:
-        return next(iter(self.keys.values()))[0].shape[1]
+    def bytes(self) -> int:
+        return sum(x.numel() * x.element_size() for pair in self.keys.values() for x in pair)
 
     def since(self, token: int) -> KeyValues:
         cut = token - self.start
@@ -36,29 +34,31 @@ class Past:
 class OpenChats:
     """The chats of one call of the sampler, for the next one; what another call began is forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """most: bytes that are kept at once; a chat beyond them is computed anew."""
+        self.most = most
         self._now: dict[tuple[int, ...], Past] = {}
-        self._before: Mapping[tuple[int, ...], Past] = {}
-        self._tokens = 0
+        self._before: dict[tuple[int, ...], Past] = {}
 
     def begin(self) -> None:
-        self._before, self._now, self._tokens = self._now, {}, 0
+        self._before, self._now = self._now, {}
 
     def clear(self) -> None:
-        self.begin()
-        self._before = {}
+        self._before, self._now = {}, {}
 
     def keep(self, ids: tuple[int, ...], past: Past) -> None:
         """ids: all tokens of the chat whose keys are known, those before `past.start` included."""
-        if self._tokens + past.tokens <= MOST_TOKENS:
+        held = sum(p.bytes for part in (self._before, self._now) for p in part.values())
+        if held + past.bytes <= self.most:
             self._now[ids] = past
-            self._tokens += past.tokens
 
     def find(self, prompt: tuple[int, ...], shared: int) -> KeyValues:
-        """Keys and values of the prompt's tokens from `shared` on, as many as are known; {} for none."""
+        """Keys and values of the prompt's tokens from `shared` on, as many as are known; {} for none. They
+        are given up: equal prompts are computed once."""
         for length in sorted({len(ids) for ids in self._before}, reverse=True):
             past = self._before.get(prompt[:length]) if length < len(prompt) else None
             if past and past.start <= shared < length:
+                del self._before[prompt[:length]]
                 return past.since(shared)
         return {}
 
