@@ -38,7 +38,8 @@ class Shop(ToolUse):
 
     def task(self, row: Mapping[str, Any]) -> Task:
         asked = Message("user", f"What do {row['count']} of {row['item']} cost? End with the number only.")
-        return Task(id=str(row["id"]), prompt=(asked,), reference=row, cluster=str(row["item"]))
+        reference = {**row, "output": str(row["answer"])}  # `output` marks a task that can be imitated
+        return Task(id=str(row["id"]), prompt=(asked,), reference=reference, cluster=str(row["item"]))
 
     def scorer(self, task: Task, rollouts: Sequence[Rollout]) -> list[Score]:
         said = [self.final_text(rollout.messages) for rollout in rollouts]
@@ -51,6 +52,7 @@ class Shop(ToolUse):
         return str(task.reference["answer"])
 
     def demonstration(self, task: Task) -> list[Message]:
+        """The turns after the prompt that imitation says, for a task whose reference has `output`."""
         item, count = task.reference["item"], task.reference["count"]
         first = Call("price", f'{{"item": "{item}"}}')
         second = Call("multiply", f'{{"a": {PRICES[item]}, "b": {count}}}')

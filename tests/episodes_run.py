@@ -38,7 +38,9 @@ def make_summary(found: list[EvalRecord]) -> dict[str, Any]:
         slice_by=("tables", "level"),
         held_out={"tables": "multi"},
     )
-    table = behaviour_table(found, names=tuple(DESCRIBED), draws=200, seed=1, trained="trained")
+    table = behaviour_table(
+        found, names=tuple(DESCRIBED), draws=200, seed=1, trained="trained", slice_by=("tables", "level")
+    )
     return {**summary, "behaviours": {"described": DESCRIBED, **table}}
 
 

@@ -157,6 +157,22 @@ def test_paths_are_relative_to_the_recipe_and_those_of_overrides_to_the_working_
     assert Path(recipe.model.source) == path.parent / "model"
 
 
+def test_real_questions_are_looked_for_where_the_recipe_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobs").mkdir()
+    path = write(
+        tmp_path / "jobs",
+        "name: a\nenvironment: {kind: finqa, max_turns: 8, finqa: {format: rllm, data: data.tar.gz}}\n"
+        "warmup: {kind: none}\nevaluate: {contestants: [base, trained]}\n",
+    )
+    monkeypatch.chdir(tmp_path)
+    part = load_recipe("jobs/job.yaml").environment.finqa
+    assert part is not None and part.data == path.parent / "data.tar.gz"
+    part = load_recipe("jobs/job.yaml", None, ["environment.finqa.data=other"]).environment.finqa
+    assert part is not None and part.data == tmp_path / "other"
+
+
 def test_names_of_models_are_not_taken_for_paths(tmp_path: Path) -> None:
     path = write(tmp_path, "name: a\nsynth: {}\nmodel: {source: Owner/Model, online: true}")
     assert load_recipe(path).model.source == "Owner/Model"

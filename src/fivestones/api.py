@@ -98,7 +98,7 @@ def run(
         stages = ready or _stages(made, RunDir(path), told)
         if started:
             _note_judge(made, inputs, stages.run)
-        with closing(stages.job.judges):
+        with closing(stages.job):
             _evaluated(stages, inputs)
         write_json(path / "manifest.json", {**_read_manifest(path), "finished": _now()})
         return report(path, price_per_hour=price_per_hour)
@@ -143,7 +143,7 @@ def train(run: str | Path, *, progress: Progress | None = None) -> Run:
         recipe = Run(directory.path).recipe
         _going_on(recipe, directory)
         stages = _stages(recipe, directory, progress or _silent)
-        with closing(stages.job.judges):
+        with closing(stages.job):
             _trained(stages)
     return Run(directory.path)
 
@@ -175,7 +175,7 @@ def evaluate(
     with disk_errors(path):
         inputs = _going_on(recipe, directory)
         stages = _stages(recipe, directory, progress or _silent)
-        with closing(stages.job.judges):
+        with closing(stages.job):
             _evaluated(stages, inputs)
         return report(path, price_per_hour=price_per_hour)
 
@@ -351,44 +351,26 @@ def _trained(stages: Stages) -> dict[str, Path]:
 
 def _evaluated(stages: Stages, inputs: Mapping[str, str]) -> None:
     """inputs: digests of what the evaluation is made from, for the summary."""
-    from fivestones.evaluate.summary import summarize, write_summary
+    from fivestones.evaluate.summary import write_summary
+    from fivestones.evaluate.summary_of_run import contract, summary_of_run
 
     recipe, directory = stages.recipe, stages.run
     records = stages.evaluate(_trained(stages))
     part = recipe.evaluate
-    summary = summarize(
+    summary = summary_of_run(
         records,
-        margin=part.margin,
-        draws=part.draws,
+        part,
         seed=recipe.seed,
         max_score=stages.job.max_reward,
-        max_unscored=part.max_unscored,
         sections=stages.job.criteria,
         extra_sections={d.name: d.criteria for d in stages.datasets},
         slice_by=stages.job.slices,
         held_out=stages.job.held_out,
+        behaviours=stages.job.behaviours,
     )
-    declared = Run(directory.path).recipe.evaluate.model_dump(mode="json")
-    used = part.model_dump(mode="json")
-    contract = {
-        "generation": stages.job.generation.digest,
-        "decoding": "greedy",
-        "recipe": digest(recipe),
-        "overrides": {
-            f"evaluate.{key}": {"declared": declared[key], "used": used[key]}
-            for key in used
-            if used[key] != declared[key]
-        },
-        "inputs": dict(inputs),
-    }
-    if names := stages.job.behaviours:
-        from fivestones.evaluate.behaviours import behaviour_table
-
-        table = behaviour_table(
-            records, names=tuple(names), draws=part.draws, seed=recipe.seed, trained="trained"
-        )
-        summary = {**summary, "behaviours": {"described": dict(names), **table}}
-    write_summary(directory.path / "summary.json", {**summary, "contract": contract})
+    generation, declared = stages.job.generation.digest, Run(directory.path).recipe.evaluate
+    made = contract(declared, part, generation=generation, recipe=digest(recipe), inputs=inputs)
+    write_summary(directory.path / "summary.json", {**summary, "contract": made})
 
 
 def _manifest(recipe: Recipe, inputs: Mapping[str, str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -88,8 +89,15 @@ class Job:
         return tuple(getattr(self.environment, "tools", ()))
 
     def turns(self, task: Task) -> Sequence[Message]:
-        """What imitation says for a task that has a reference: one answer, or an episode with tools."""
+        """What imitation says for a task that has a reference: one answer, or an episode with tools. Raises
+        UsageError for an environment that marks a task as one to imitate and cannot show how."""
         if self.tools:
+            if not hasattr(self.environment, "demonstration"):
+                raise UsageError(
+                    f'environment `{self.recipe.environment.kind}`: task {task.id} has reference["output"], '
+                    "so it can be imitated, but there is no method `demonstration(task)` that gives its "
+                    "turns; add it, or leave `output` out of the reference"
+                )
             episode: Sequence[Message] = self.environment.demonstration(task)
             return episode
         return (Message("assistant", self.environment.reference_text(task)),)
@@ -116,6 +124,14 @@ class Job:
     @cached_property
     def judges(self) -> Judges:
         return Judges(self.recipe.modules, self.folder)
+
+    def close(self) -> None:
+        """Closes the judges, and the environment where it was made and has a `close`."""
+        with ExitStack() as both:
+            made = self.__dict__.get("environment")
+            if callable(close := getattr(made, "close", None)):
+                both.callback(close)
+            both.callback(self.judges.close)
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -291,7 +307,8 @@ def _answerable(environment: FinqaEnvironment, turns: int) -> None:
         least = int(task.reference["fewest"]) + 1
         if least > turns:
             raise UsageError(
-                f"environment.max_turns: got {turns}; question {task.id} takes {least}; allowed: {least} and more"
+                f"environment.max_turns: got {turns}, and question {task.id} takes {least}; allowed: {least} "
+                "and more"
             )
 
 

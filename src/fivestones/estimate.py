@@ -283,9 +283,4 @@ def disk(recipe: Recipe, size: ModelSize, rows: Rows) -> int:
     checkpoints = (recipe.train.keep_checkpoints + 1) * 12 * n + 2 * 4 * n
     rollouts = recipe.train.steps * recipe.train.tasks_per_step * recipe.rollout.group_size
     text = int(4 * rows.prompt) * (rows.train + rows.test) * 3
-    return (
-        checkpoints
-        + 4 * n
-        + text
-        + (rollouts * 40 * _longest(recipe) if recipe.train.log_rollouts else 0)
-    )
+    return checkpoints + 4 * n + text + (rollouts * 40 * _longest(recipe) if recipe.train.log_rollouts else 0)

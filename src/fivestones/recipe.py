@@ -353,7 +353,22 @@ class Recipe(Part):
             )
         if self.warmup.kind == "references" and self.warmup.references == 0:
             raise ValueError("warmup.kind `references` needs warmup.references above 0")
+        self._imitates()
         return self
+
+    def _imitates(self) -> None:
+        """Nothing is imitated where no data says how a question is answered with tools."""
+        finqa = self.environment.finqa
+        if self.environment.kind != "openenv" and (finqa is None or finqa.format == "world"):
+            return
+        data = f"environment.finqa.format `{finqa.format}`" if finqa else "environment.kind `openenv`"
+        shown = [name for name in self.evaluate.contestants if name in ("base_examples", "imitation")]
+        if self.warmup.kind in ("references", "auto") or shown:
+            raise ValueError(
+                f"{data} has answers, but no episodes to imitate (got warmup.kind `{self.warmup.kind}` and "
+                f"the contestants {', '.join(self.evaluate.contestants)}); write `warmup: {{kind: self}}` "
+                "or `warmup: {kind: none}`, and `evaluate: {contestants: [base, trained]}`"
+            )
 
     def _data(self) -> None:
         """Exactly one source of data, which suits the environment."""

@@ -186,8 +186,8 @@ def _put(tree: Tree, path: tuple[str, ...], value: Any) -> None:
 
 
 def _anchor(tree: Tree, folder: Path) -> None:
-    """Makes the paths of the tree absolute: `modules`, those of `files`, `evaluate.extra`, of the teacher and
-    of judges, and a model on disk."""
+    """Makes the paths of the tree absolute: `modules`, those of `files`, `evaluate.extra`, of real questions,
+    of the teacher and of judges, and a model on disk."""
 
     def anchored(path: Any) -> Any:
         return str((folder / Path(path).expanduser()).absolute()) if isinstance(path, str | Path) else path
@@ -199,6 +199,10 @@ def _anchor(tree: Tree, folder: Path) -> None:
         tree["files"] = {k: anchored(v) if k in ("train", "test") else v for k, v in files.items()}
     if isinstance(evaluate, dict) and isinstance(evaluate.get("extra"), dict):
         tree["evaluate"] = {**evaluate, "extra": {k: anchored(v) for k, v in evaluate["extra"].items()}}
+    environment = tree.get("environment")
+    if isinstance(environment, dict) and isinstance(finqa := environment.get("finqa"), dict):
+        there = {k: anchored(v) if k == "data" else v for k, v in finqa.items()}
+        tree["environment"] = {**environment, "finqa": there}
     synth = tree.get("synth")
     if isinstance(synth, dict) and isinstance(teacher := synth.get("teacher"), dict):
         there = {k: anchored(v) if k in ("prompts", "cache") else v for k, v in teacher.items()}

@@ -15,6 +15,24 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 HOARD = (
     "WITH RECURSIVE n(i, s) AS (SELECT 1, 'x' UNION ALL SELECT i + 1, substr(s || s, 1, 2000) || i FROM n)"
 )
+
+
+def nested(part: str, depth: int = 5, name: str = "c{}") -> str:
+    """Subqueries named WITH, each of which reads the one before it in `part`."""
+    ctes = "".join(f", {name.format(i + 1)}(a) AS ({part.format(c=name.format(i))})" for i in range(depth))
+    start = f"WITH {name.format(0)}(a) AS (SELECT line FROM {T} WHERE line > '')"
+    return f"{start}{ctes} SELECT a FROM {name.format(depth)} WHERE a > ''"
+
+
+def doubled(column: str, alias: str, depth: int = 6, times: int = 8, inmost: str = "line") -> str:
+    """A subquery in a subquery in ..., each naming the column of the one inside it several times."""
+    query = f"SELECT {inmost} AS {alias} FROM {T} WHERE line > ''"
+    for _ in range(depth):
+        query = f"SELECT {'||'.join([column] * times)} AS {alias} FROM ({query}) s"
+    return query
+
+
+MANY = ", {c}" * 30
 ATTACKS = {
     # writes
     f"DELETE FROM {T} WHERE 1=1": "only SELECT",
@@ -72,6 +90,10 @@ ATTACKS = {
     f"SELECT line FROM {T}": "a filter or an aggregate",
     f"SELECT line FROM {T} LIMIT 5": "a filter or an aggregate",
     f"SELECT line FROM {T} WHERE 1=1": "a filter or an aggregate",
+    f"SELECT line FROM {T} WHERE\u00a0line": "no SQL",
+    f"SELECT line FROM {T} HAV\u0131NG, {T} line": "a filter or an aggregate",
+    f"SELECT line FROM {T} WHERE 1=1 WINDOW w AS (ORDER BY line)": "a filter or an aggregate",
+    f"SELECT line FROM {T} WHERE 1=1 window w AS (PARTITION BY line)": "a filter or an aggregate",
     f"SELECT line FROM {T} WHERE TRUE ORDER BY line": "a filter or an aggregate",
     f"SELECT line, 'WHERE line = 1' FROM {T}": "a filter or an aggregate",
     f"SELECT line FROM {T} -- WHERE line = 1": "a filter or an aggregate",
@@ -137,6 +159,39 @@ ATTACKS = {
     DOUBLING: "too many SELECTs",
     f"SELECT COUNT(*) FROM {', '.join(f't{i}' for i in range(40))}": "too many tables",
     f"SELECT COUNT(*) FROM {T} " + " UNION SELECT COUNT(1)" * 20: "too many SELECTs",
+    # copied without end before any clock is looked at: words that are clauses here and names to SQLite
+    nested("SELECT 1 FROM {c} WINDOW" + MANY): "too many tables",
+    nested("SELECT 1 FROM {c} WHERE\u00a0x" + MANY): "no SQL",
+    nested("SELECT 1 FROM {c} WHERE\u3000x" + MANY): "no SQL",
+    nested("SELECT 1 FROM {c} WHERE\u0085x" + MANY): "no SQL",
+    nested("SELECT 1 FROM {c} UN\u0131ON" + MANY): "too many tables",
+    nested("SELECT 1 FROM {c} INTER\u017fECT" + MANY): "too many tables",
+    nested("SELECT 1 FROM {c} OFFSET" + MANY): "too many tables",
+    nested("SELECT 1 FROM {c} 'WHERE'" + MANY): "too many tables",
+    nested('SELECT 1 FROM {c} "WHERE"' + MANY): "too many tables",
+    # and without FROM and commas
+    nested("SELECT 1 FROM {c} " + "JOIN {c} " * 30): "too many tables",
+    nested("SELECT 1 FROM ({c}" + MANY + ")"): "too many tables",
+    nested("SELECT 1 FROM (({c}), ({c}))" + MANY): "too many tables",
+    nested("SELECT 1 WHERE 1 IN {c}" + " AND 1 IN {c}" * 8): "too many tables",
+    nested("SELECT 1 WHERE 1 NOT IN {c}" + " OR 1 IN '{c}'" * 8): "too many tables",
+    nested("VALUES ((SELECT 1 FROM {c}" + MANY + "))"): "too many SELECTs",
+    nested("VALUES (1 IN {c})" + ", (1 IN {c})" * 7, 4): "too many tables",
+    # columns are copied too, whatever they are called
+    **{
+        doubled(column, alias): "too many names"
+        for column, alias in [
+            *((name, name) for name in ("a", "`a`", "[a]", "text", "END", "like", "cast", "true", "WINDOW")),
+            *(("'s'.a", "a"), ("s.'a'", "a"), ("'s'.'a'", "a"), ('"s"."a"', "'a'"), ("\u017f", "\u017f")),
+        ]
+    },
+    doubled("a", "a", 4) + " ORDER BY " + ", ".join(["a"] * 99): "too many names",
+    doubled("a", "a", 4) + " ORDER BY " + ", ".join(["1"] * 99): "too many names",
+    doubled("(0 IS DISTINCT FROM a)", "a", 6, 2, "||".join(["(1||1||1||1)"] * 60)): "too many tables",
+    doubled("a", "a", 4) + " GROUP BY " + ", ".join(["(1)"] * 99): "too many names",
+    doubled("a", "a", 4).replace("'')", "'' UNION ALL SELECT 1" + f" FROM {T}" + ")"): "too many names",
+    doubled("a", "a", 4, 8, "||".join(["(1||1||1||1)"] * 60)): "too many names",
+    doubled("a", "a", 4, 6, "||".join(["(1||1||1||1)"] * 5)): "too large",
     f"SELECT line FROM {T} WHERE line = " + "(" * 300 + "1" + ")" * 300: "nested too deeply",
     f"SELECT line FROM {T} WHERE line = 1" + " + 1" * 400: "too large",
     f"SELECT line FROM {T} WHERE line = " + "-" * 1500: "SQL:",

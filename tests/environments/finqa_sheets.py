@@ -132,6 +132,18 @@ def company(slug: str = "acme", split: str = "train", by: int = 1) -> Company:
                 }
             ),
         ),
+        sheet(
+            "spending",
+            "capital spending by segment",
+            times(
+                {
+                    "Tools": ["64", "57", "41"],
+                    "Plants": ["118", "131", "122"],
+                    "Total spending": ["182", "188", "163"],
+                }
+            ),
+            topic="capital_spending",
+        ),
     )
     name = slug.title() + " Corp."
     return Company(slug=slug, name=name, split=split, sheets=sheets)  # type: ignore[arg-type]

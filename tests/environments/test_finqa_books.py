@@ -14,12 +14,14 @@ from functools import cache
 
 import pytest
 
-from fivestones.environments.finqa.world.books import balanced, companies, decodable, names
-from fivestones.environments.finqa.world.decoding import Undecodable, decode
+from fivestones.environments.finqa.world.books import companies
+from fivestones.environments.finqa.world.decoding import Undecodable, decodable, decode
 from fivestones.environments.finqa.world.facts import Profile, parted
 from fivestones.environments.finqa.world.formats import RESERVED, Style, cell, rounded, scales
+from fivestones.environments.finqa.world.identities import balanced, fact_of
 from fivestones.environments.finqa.world.ledger import Ledger
 from fivestones.environments.finqa.world.model import Company, Sheet, Unit, WorldSplit
+from fivestones.environments.finqa.world.names import names
 from fivestones.environments.finqa.world.topics.registry import flows, origin, topics
 from fivestones.environments.finqa.world.topics.variants import apart
 from fivestones.errors import UsageError
@@ -117,6 +119,17 @@ def test_topics() -> None:
     assert len({t.block for t in known}) == len({t.subject for t in known}) == len(known)
     assert "revenue_by_segment" in flows()
     assert not flows() & {"balance_sheet", "goodwill", "debt_maturities"}
+
+
+def test_cells_of_one_fact_are_known_whatever_their_labels() -> None:
+    by_topic = {s.topic: s for c in some(False, "test", 8) for s in c.sheets}
+    income, segments = by_topic["income_statement"], by_topic["revenue_by_segment"]
+    assert fact_of(income, "revenue", 2020) == fact_of(segments, "total", 2020) == ("revenue", 2020)
+    rolled = by_topic["goodwill"]
+    assert fact_of(rolled, "opening", 2023) == fact_of(rolled, "closing", 2022)
+    assert fact_of(income, "selling", 2020) == ("income_statement: selling", 2020)
+    decoys = [s for t, s in by_topic.items() if s.decoy_of and not t.endswith("_earlier")]
+    assert decoys and all(fact_of(s, s.lines[0].key, 2020) is None for s in decoys)
 
 
 def test_names_of_a_companys_tables_and_subjects_differ() -> None:
@@ -231,6 +244,9 @@ def test_what_does_not_read_back_is_said() -> None:
         ("", ("item", "y2023", "Y2023"), rows, "columns of the same name"),
         ("", ("item", "y2023", "y2024"), [*rows, [" Snacks", "1", "2"]], "rows of the same"),
         ("in millions", ("in_thousands", "y2023", "y2024"), rows, "two units"),
+        ("Sales (in millions), in percent", ("item", "y2023", "y2024"), rows, "two units"),
+        ("(in millions)", ("item", "y2023", "y2024"), [["Snacks", "1", "2 thousand"]], "two units"),
+        ("(in millions)", ("item", "y2023", "y2024"), [["Snacks", "1", "2 %"]], "two units"),
         ("", ("item", "old", "new"), rows, "neither"),
         ("", ("item", "y2023", "y2024"), [["Snacks", "1", "about 2"]], "no number"),
     ):

@@ -27,8 +27,9 @@ from finqa_episodes import (
     told,
 )
 
-from fivestones.environments.finqa.diagnose import BEHAVIOURS, COUNTS, diagnose
+from fivestones.environments.finqa.diagnose import BEHAVIOURS, diagnose
 from fivestones.environments.tool_use.calls import parse
+from fivestones.evaluate.behaviours import COUNTS
 from fivestones.types import Call, Message
 
 FLAGS = [name for name in BEHAVIOURS if name not in (*COUNTS, "recovered")]
@@ -136,6 +137,10 @@ CASES: list[tuple[str, tuple[str, ...], float | None]] = [
     ("ungrounded_final", (*SEEN, CLOUD, final("not disclosed")), None),
     ("ignored_output", (*SEEN, CLOUD, GROWTH, final("$ 31,510")), 1.0),
     ("ignored_output", (*SEEN, CLOUD, GROWTH, final("12.536")), 0.0),
+    ("ignored_output", (*SEEN, CLOUD, GROWTH, DEVICES, final("12.5 %")), 0.0),  # verified by one more query
+    ("ignored_output", (*SEEN, CLOUD, GROWTH, DEVICES, final("12.54 million")), 0.0),  # wrong, not ignored
+    ("ignored_output", (*SEEN, CLOUD, GROWTH, DEVICES, final("$ 31,510")), 1.0),
+    ("ignored_output", (*SEEN, CLOUD, compute("1 + 1"), final("12.5 %")), 0.0),  # right all the same
     ("ignored_output", (*SEEN, CLOUD, compute("31510 -"), final("$ 31,510")), None),
     ("wrong_entity", (names("beta"), info(company="beta"), BETA, WRONG), 1.0),
     ("wrong_entity", (names("Acme Inc"), names("acme corp"), WRONG), 1.0),

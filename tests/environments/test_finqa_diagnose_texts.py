@@ -10,9 +10,10 @@ from finqa_episodes import CLEAN, CLOUD, GROWTH, NOW, REVENUE, call, episode, fi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestones.environments.finqa.diagnose import BEHAVIOURS, COUNTS, diagnose
+from fivestones.environments.finqa.diagnose import BEHAVIOURS, diagnose
 from fivestones.environments.finqa.diagnose.figures import figures, figures_of_answer, figures_of_output
 from fivestones.environments.finqa.diagnose.statement import read_statement
+from fivestones.evaluate.behaviours import COUNTS
 from fivestones.types import Message
 
 

@@ -8,11 +8,12 @@ from functools import cache
 
 import pytest
 
-from fivestones.environments.finqa.diagnose import BEHAVIOURS, COUNTS, diagnose
+from fivestones.environments.finqa.diagnose import BEHAVIOURS, diagnose
 from fivestones.environments.finqa.environment import FinqaEnvironment
 from fivestones.environments.finqa.grader import grade
 from fivestones.environments.finqa.tables import Table, Tables
 from fivestones.environments.finqa.world.world import World, make_world
+from fivestones.evaluate.behaviours import COUNTS
 from fivestones.recipe import FinqaPart, WorldPart
 from fivestones.types import Message, Task
 

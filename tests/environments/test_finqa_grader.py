@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
+from itertools import permutations
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from fivestones.environments.finqa.grader import Mode, final_answer, final_answe
 from fivestones.environments.finqa.number import read
 
 MONEY = "$ 1,234 million"
+CODES = ("CHF", "CAD", "AUD", "INR", "CNY", "KRW", "HKD", "SEK", "NOK", "DKK", "USD", "EUR", "GBP", "JPY")
 
 
 @pytest.mark.parametrize(
@@ -67,32 +69,10 @@ def test_a_displayed_number_is_read(text: str, base: str, unit: str, tolerance: 
 @pytest.mark.parametrize(
     "text",
     [
-        *(
-            "",
-            " ",
-            "n/a",
-            "not disclosed",
-            "12,34",
-            "1,2345",
-            "1.2.3",
-            "(56",
-            "56)",
-            "((56))",
-            "-(56)",
-            "5 to 6",
-        ),
-        *(
-            "about 5",
-            "$",
-            "%",
-            "million",
-            "1 2",
-            "7.25% Senior Notes due 2025",
-            "١٢",
-            "1e999",
-            "--5",
-            "$ € 5",
-        ),
+        *("", " ", "n/a", "not disclosed", "12,34", "1,2345", "1.2.3", "(56", "56)", "((56))", "-(56)"),
+        "5 to 6",
+        *("about 5", "$", "%", "million", "1 2", "7.25% Senior Notes due 2025", "١٢", "1e999", "--5"),
+        "$ € 5",
         *("Revenue was $5", "5 % 5", "1/2", "0x10", "inf", "nan", "\x00", "5" * 500),
     ],
 )
@@ -108,6 +88,10 @@ STRICT_RIGHT = [
     ("1234 million", MONEY),
     ("1,234 million dollars", MONEY),
     ("USD 1,234 million", MONEY),
+    *((f"5,000,000 {code}", f"{code} 5 million") for code in CODES),
+    ("C$5 million", "CAD 5 million"),
+    ("5 million Australian dollars", "A$ 5 million"),
+    ("5 million", "CHF 5 million"),
     ("$1,234 million.", MONEY),
     ("**$1,234 million**", MONEY),
     ("$ 1,234.4 million", MONEY),
@@ -144,6 +128,7 @@ STRICT_WRONG = [
     ("1,234 thousand", MONEY),
     ("$ 1,234 billion", MONEY),
     ("€ 1,234 million", MONEY),
+    *((f"{one} 5 million", f"{other} 5 million") for one, other in permutations(CODES, 2)),
     ("1,234 million shares", MONEY),
     ("1,234 million %", MONEY),
     ("1,234,000,000x", MONEY),
@@ -228,6 +213,8 @@ OPENENV_RIGHT = [
     ("6.28%", "0.0628"),
     ("0.0628", r"\boxed{6.28\%}"),
     ("4.5%", "4.500"),
+    ("50%", r"\boxed{1/2}"),
+    ("2023: 5%, 2024: 6%", r"\boxed{2023: 5, 2024: 6}"),
     (r"4.5\%", "4.500"),
     ("6.30%", "6.28%"),
     ("6.28 %", "6.28%"),
@@ -258,6 +245,11 @@ OPENENV_WRONG = [
     ("1001.5", "1000"),
     ("0.001", "0"),
     ("6.28", "6.28%"),
+    ("0.0628%", "6.28%"),
+    ("0.5%", "50%"),
+    (r"0.0628\%", r"\boxed{6.28\%}"),
+    ("2023: 0.05%, 2024: 0.06%", r"\boxed{2023: 5%, 2024: 6%}"),
+    (r"\boxed{0.5%} \boxed{7%}", r"\boxed{50%} \boxed{7%}"),
     ("7.00%", "6.28%"),
     ("1/0", "0"),
     ("1/2/3", "0.1667"),
@@ -338,23 +330,8 @@ def test_money_is_right_in_any_form_and_wrong_by_a_factor(value: int, scale: str
 @pytest.mark.parametrize(
     "unit",
     [
-        *(
-            "\\boxed{",
-            "\\boxed{1}",
-            "\\text{",
-            "\\ ",
-            "{",
-            "}",
-            "(",
-            " ",
-            "\n",
-            "1",
-            "1,",
-            "1e",
-            "1:1;",
-            "a:",
-            ";",
-        ),
+        *("\\boxed{", "\\boxed{1}", "\\text{", "\\ ", "{", "}", "(", " ", "\n", "1", "1,", "1e", "1:1;"),
+        *("a:", ";"),
         *("$", "%", "-", "/", "—", ".", "'", "*", "to ", "FINAL ANSWER:\n"),
     ],
 )

@@ -26,7 +26,7 @@ from fivestones.environments.finqa.world.expressions import (
     written,
 )
 from fivestones.environments.finqa.world.families import SINGLE, growth, share
-from fivestones.environments.finqa.world.ladder import LEVELS, Names, levels, sound
+from fivestones.environments.finqa.world.ladder import LEVELS, Names, levels, sound, traceable
 from fivestones.environments.finqa.world.multi import PAIRS, SEVERAL
 from fivestones.environments.finqa.world.phrasing import phrasings, worded
 from fivestones.environments.finqa.world.questions import LONGEST, questions
@@ -88,8 +88,7 @@ def figures_of(first: str, last: str, unit: Any = MILLIONS) -> tuple[Figure, Fig
 
 def test_every_family_and_level_is_asked(rows: list[dict[str, Any]]) -> None:
     asked = {row["family"] for row in rows}
-    # its tables are of no known topic, so that none is known to be of amounts over a year
-    assert asked == {family.name for family in (*SINGLE, *PAIRS, *SEVERAL)} - {"sum over years"}
+    assert asked == {family.name for family in (*SINGLE, *PAIRS, *SEVERAL)}
     assert {row["level"] for row in rows} == set(LEVELS)
 
 
@@ -151,6 +150,8 @@ def by_hand(family: str, cells: Sequence[tuple[str, int, float]], row: Mapping[s
             return [100 * last / other[-1] - 100 * first / other[0]]
         case "growth gap":
             return [100 * last / first - 100 * other[-1] / other[0]]
+        case "sum over years":
+            return [sum(line[0])]
         case "average":
             return [(first + last) / 2]
         case "weighted average":
@@ -268,6 +269,89 @@ def test_what_another_table_answers_as_well_is_unfit() -> None:
     assert fit(good) > fit(good, copy) > 0
     other = sheet("copy", "balances", {"Inventory": ["77", "78"]}, years=(2024, 2023))
     assert fit(good, other) == fit(good)
+
+
+def revenue_by(name: str, lines: dict[str, Sequence[str]]) -> Any:
+    """A table of a known topic, whose total is tied to the company's revenue."""
+    whole = {"Total revenue": ["8300", "7830"]}
+    made = sheet(f"by_{name}", f"revenue by {name}", lines | whole, (2024, 2023), topic=f"revenue_by_{name}")
+    keys = {line.key: "total" if line.kind == "total" else line.key for line in made.lines}
+    return replace(
+        made,
+        lines=tuple(replace(line, key=keys[line.key]) for line in made.lines),
+        values={(keys[key], year): amount for (key, year), amount in made.values.items()},
+        texts={(keys[key], year): text for (key, year), text in made.texts.items()},
+    )
+
+
+def clear(draft: Draft, *sheets: Any) -> bool:
+    return Names(replace(company(), sheets=tuple(sheets))).clear(draft)
+
+
+def across(*cells: Figure) -> Draft:
+    """The first ones, each as a share of the last."""
+    *parts, whole = cells
+    fields = tuple((part.label, percent(at_scale(part, whole.unit.scale), whole)) for part in parts)
+    return Draft(family="common size", fields=fields, form=PERCENT, ask="", slots={})
+
+
+def test_several_tables_are_asked_only_where_no_fewer_show_the_figures() -> None:
+    segments = revenue_by("segment", {"North": ["5200", "4500"], "South": ["3100", "3330"]})
+    regions = revenue_by("region", {"Asia": ["4400", "4000"], "Europe": ["3900", "3830"]})
+    results = sheet(
+        "results", "results", {"Revenue": ["8300", "7830"]}, (2024, 2023), topic="operating_results"
+    )
+    cash = company().sheets[2]
+    every = (segments, regions, results, cash)
+    north, asia = Figure(segments, "north", 2024), Figure(regions, "asia", 2024)
+    total, named = Figure(regions, "total", 2024), Figure(results, "revenue", 2024)
+    operating = Figure(cash, "operating_cash", 2024)
+    assert not clear(across(north, total), *every)  # the segments show the total too
+    assert not clear(across(north, named), *every)  # the same fact by another label
+    assert not clear(across(north, asia, named), *every)  # two of the three tables do
+    assert clear(across(north, asia), *every)
+    assert clear(across(operating, named), cash, results)
+    assert clear(across(north, asia, operating), *every)
+
+
+def missing(table: Any, key: str, year: int) -> Draft:
+    kept = Figure(table, key, table.years[0])
+    slots = {"label": kept.label, "subject": table.subject, "year": str(year)}
+    return Draft(family="lookup", fields=(), form=PERCENT, ask="", slots=slots, missing=(table, year))
+
+
+def test_not_disclosed_is_nowhere_disclosed() -> None:
+    lines = {"Revenue": ["8300"], "Cost of sales": ["5100"]}
+    results = sheet("results", "results", lines, (2024,), topic="operating_results")
+    regions = revenue_by("region", {"Asia": ["4400", "4000"]})  # its total of 2023 is the revenue
+    assert clear(missing(results, "revenue", 2022), results, regions)
+    assert not clear(missing(results, "revenue", 2023), results, regions)
+    assert clear(missing(results, "cost_of_sales", 2023), results, regions)
+    rolled = sheet("goodwill", "goodwill", {"Opening": ["40"], "Closing": ["42"]}, (2024,), topic="goodwill")
+    assert not clear(missing(rolled, "closing", 2023), rolled)  # what 2024 opens with
+    assert clear(missing(rolled, "opening", 2023), rolled)
+    assert not clear(missing(rolled, "opening", 2025), rolled)
+
+
+def test_numbers_of_an_expression_tell_which_cells_they_are() -> None:
+    money = sheet("m", "m", {"A": ["450"], "B": ["100"], "C": ["77"]}, (2024,))
+    people = sheet("p", "p", {"A": ["450"], "D": ["82"]}, (2024,), unit=THOUSANDS)
+    a, b, c = (Figure(money, key, 2024) for key in "abc")
+    assert traceable(across(c, a)) and traceable(across(Figure(people, "d", 2024), a))
+    assert not traceable(across(c, b))  # 100 is also of the percentage
+    assert not traceable(across(a, Figure(people, "a", 2024)))
+    assert traceable(Draft(family="lookup", fields=(("", b),), form=PERCENT, ask="", slots={}))
+
+
+def test_the_growth_that_exceeds_another_is_named_first(rows: list[dict[str, Any]]) -> None:
+    gaps = [row["answer"] for row in rows if row["family"] == "growth gap"]
+    assert gaps and not any(answer.startswith("-") for answer in gaps)
+
+
+@pytest.mark.parametrize("answer", ["3.20", "3.20x", "3.20 times", "3.2 x"])
+def test_how_many_times_may_be_answered_with_the_word(answer: str) -> None:
+    assert grade(answer, "3.20") == 1.0
+    assert grade("3.20 %", "3.20") == grade("3.30x", "3.20") == grade("3.20", "3.20 %") == 0.0
 
 
 def fit(*sheets: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import threading
@@ -20,6 +21,9 @@ from fivestones.environments.tool_use.tools import ToolError
 from fivestones.errors import DataError
 
 GOLD = [{"year_2024": "$ 1,234"}]
+SERVICES = {"line": "Services"}
+NINETY = {name: "Services" for name in ("line", *(f"line_{i}" for i in range(2, 91)))}
+CELL = "SELECT CAST(REPLACE(\"2023\", ',', '') AS REAL)"
 
 
 def tables() -> Tables:
@@ -106,6 +110,28 @@ def database() -> Database:
             f"SELECT line, row_number() OVER (ORDER BY line) AS n FROM {T} WHERE line LIKE 'S%'",
             [{"line": "Services", "n": 1}],
         ),
+        (
+            f"SELECT first_value(line) OVER w AS line FROM {T} WHERE line > 'Q' WINDOW w AS (ORDER BY line)",
+            [SERVICES],
+        ),
+        (f"SELECT window.line FROM {T} window, {T} b WHERE window.line > 'Q' AND b.line > 'Q'", [SERVICES]),
+        (f"SELECT line FROM {T} WHERE line = 'a\u00a0b' OR line = 'Services'", [SERVICES]),
+        (f"SELECT line AS zeile_ä FROM {T} WHERE zeile_ä = 'Services'", [{"zeile_ä": "Services"}]),
+        (f"SELECT line FROM '{T}' WHERE line IN ('Services')", [SERVICES]),
+        (  # seven cells added up
+            "SELECT " + " + ".join(f"({CELL} FROM {T} WHERE line LIKE 'S%')" for _ in range(7)) + " AS s",
+            [{"s": 7 * 31510.0}],
+        ),
+        (  # three tables joined
+            ", ".join(
+                f"{'' if i else 'WITH '}c{i} AS (SELECT line, year_2024 AS v FROM {T} WHERE line LIKE 'S%')"
+                for i in range(3)
+            )
+            + " SELECT c0.v, c1.v AS w, c2.v AS u FROM c0 JOIN c1 ON c0.line = c1.line"
+            + " JOIN c2 ON c2.line = c0.line WHERE c0.v > '' ORDER BY c0.v",
+            [{"v": "$ 1,234", "w": "$ 1,234", "u": "$ 1,234"}],
+        ),
+        (f"SELECT {', '.join(['line'] * 90)} FROM {T} WHERE line = 'Services'", [NINETY]),
         (f"SELECT 2 * 3 AS six, line FROM {T} WHERE line = 'Services'", [{"six": 6, "line": "Services"}]),
         (
             f"SELECT 2024 AS year, year_2024 FROM {T} WHERE line = 'Services'",
@@ -125,10 +151,10 @@ def test_what_agents_ask(database: Database, sql: str, rows: list[dict[str, obje
 @pytest.mark.parametrize("sql", list(ATTACKS), ids=lambda sql: ascii(" ".join(sql.split())[:50]))
 def test_refused_in_time_and_nothing_changed(database: Database, sql: str) -> None:
     before = database.digest("acme")
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with pytest.raises(ToolError) as refused:
         database.query("acme", T, sql)
-    seconds = time.perf_counter() - begin
+    seconds = time.thread_time() - begin
     assert ATTACKS[sql] in str(refused.value)
     assert len(str(refused.value)) < 1200
     assert seconds < SECONDS + 0.2
@@ -136,8 +162,19 @@ def test_refused_in_time_and_nothing_changed(database: Database, sql: str) -> No
     assert json.loads(database.query("acme", T, ASK)) == GOLD
 
 
+def test_a_busy_machine_changes_no_result(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = f"{ENDLESS.replace('FROM n', 'FROM n WHERE i < 9999')} SELECT MAX(i) AS m FROM n"
+    leaps = itertools.count(0, 10)
+    for clock in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, clock, lambda: next(leaps))
+    assert json.loads(database.query("acme", T, work)) == [{"m": 9999}]
+    monkeypatch.setattr(time, "thread_time", lambda: next(leaps))
+    with pytest.raises(ToolError, match="was stopped"):
+        database.query("acme", T, work)
+
+
 def test_memory_stays_bounded(database: Database) -> None:
-    hoards = [sql for sql in ATTACKS if sql.startswith(HOARD[:30])]
+    hoards = [sql for sql in ATTACKS if sql.startswith((HOARD[:30], "WITH c0(a)", "SELECT a||a"))]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for sql in hoards * 2:
         with pytest.raises(ToolError):

@@ -4,11 +4,14 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from fivestones.environments.finqa.calculator import calculate
 from fivestones.environments.finqa.world.certificate import certify, verify
+from fivestones.environments.finqa.world.replay import Books, answered, elsewhere, in_base_units
 from fivestones.environments.finqa.world.world import World, make_world
 from fivestones.errors import DataError
 from fivestones.recipe import WorldPart
@@ -55,6 +58,8 @@ def test_its_certificate_holds_and_is_json(world: World, certificate: dict[str, 
     assert certificate["ok"], certificate["checks"]
     assert certificate["checks"]["oracle"]["accuracy"] == 1.0
     assert certificate["checks"]["balanced"]["n"] > 0
+    absent = certificate["checks"]["no_tools"]["not_disclosed"]
+    assert absent["train"]["L4"] == pytest.approx(1 / 12, abs=1e-4)  # at most a tenth, but for one
     assert verify(json.loads(json.dumps(certificate)), world.tables, world.questions) == []
 
 
@@ -85,11 +90,62 @@ def test_too_many_questions_are_an_error_that_says_how_many_there_are() -> None:
         make_world(part, 5)
 
 
+def test_not_disclosed_stays_a_small_share_where_only_such_questions_are_asked() -> None:
+    nothing = dict.fromkeys(("val", "multi_train", "multi_val", "multi_test"), 0)
+    made = make_world(SMALL.model_copy(update={"levels": ("L4",), "train": 60, "test": 41, **nothing}), 5)
+    for part in made.questions.values():
+        assert sum(row["answer"] == "not disclosed" for row in part) <= len(part) / 10
+    check = certify(made.tables, made.questions)["checks"]["no_tools"]
+    assert check["ok"] and check["not_disclosed_bound"] == 0.1 >= check["not_disclosed"]["train"]["L4"] > 0
+
+
 def test_making_a_world_tells_how_far_it_is() -> None:
     told: list[tuple[int, int, str]] = []
     part = SMALL.model_copy(update={"train": 6, "val": 0, "test": 5, "multi_train": 0, "multi_val": 0})
     make_world(part, 5, tell=lambda done, of, what: told.append((done, of, what)))
     assert told[-1] == (6, 6, "companies of test")
+
+
+def table(name: str, description: str, *rows: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "company": "acme",
+        "table": name,
+        "description": description,
+        "columns": json.dumps(["item", "year_2024"]),
+        "rows": json.dumps(rows),
+    }
+
+
+def asked(answer: str, expression: str, *cells: tuple[str, str, str]) -> dict[str, Any]:
+    """cells: table, row, text."""
+    places = [{"table": t, "row": row, "column": "year_2024", "text": text} for t, row, text in cells]
+    plan = [{"name": "calculator", "arguments": {"expression": expression}}]
+    return {"answer": answer, "cells": json.dumps(places), "plan": json.dumps(plan)}
+
+
+def test_a_plan_is_replayed_elsewhere_with_the_signs_of_its_operands() -> None:
+    theirs = Books([table("cash", "Cash (in millions)", ("Gain", "30"), ("Loss", "(7)"), ("Tax", "5"))])
+    row = asked("$ 243 million", "187 - (-56)", ("cash", "Gain", "187"), ("cash", "Loss", "(56)"))
+    assert elsewhere(row, theirs) == "$ 37 million"
+    row = asked("$ 0 million", "56 + (-56)", ("cash", "Tax", "56"), ("cash", "Loss", "(56)"))
+    assert elsewhere(row, theirs) == "$ -2 million"
+    row = asked("$ 112 million", "56 + 56", ("cash", "Tax", "56"), ("cash", "Gain", "56"))
+    assert elsewhere(row, theirs) is None  # which is which is not told
+
+
+def test_a_plan_is_evaluated_in_the_base_units_of_each_table() -> None:
+    books = Books(
+        [
+            table("a", "Sales (in millions)", ("Sales", "$ 1,234"), ("Loss", "(50)")),
+            table("b", "Cost (in thousands)", ("Cost", "234,000")),
+        ]
+    )
+    cells = (("a", "Sales", "$ 1,234"), ("b", "Cost", "234,000"))
+    row = asked("$ 1,000,000 thousand", "1234 * 1000 - 234000", *cells)
+    assert in_base_units(row, books) == [Decimal(1_000_000_000)]
+    assert in_base_units(asked("5.27", "1234 / 234000", *cells), books) == [Decimal("5.273504")]
+    row = asked("$ 50,000 thousand", "0 - (-50) * 1000", ("a", "Loss", "(50)"))
+    assert in_base_units(row, books) == [Decimal(50_000_000)]
 
 
 Spoil = Callable[[list[dict[str, Any]], dict[str, list[dict[str, Any]]]], None]
@@ -149,6 +205,52 @@ def alone(tables: list[dict[str, Any]], questions: dict[str, list[dict[str, Any]
             part.remove(row)
 
 
+def same_books(tables: list[dict[str, Any]], questions: dict[str, list[dict[str, Any]]]) -> None:
+    """The companies of the test split have the figures of the first."""
+    first, *others = sorted({row["company"] for row in questions["test"]})
+    mine = [row for row in tables if row["company"] == first]
+    tables[:] = [row for row in tables if row["company"] not in others]
+    tables += [{**row, "company": other} for row in mine for other in others]
+
+
+def copied_company(tables: list[dict[str, Any]], questions: dict[str, list[dict[str, Any]]]) -> None:
+    """Under another name, in another split."""
+    old = questions["train"][0]["company"]
+    tables += [{**row, "company": "copy"} for row in tables if row["company"] == old]
+    for row in [row for row in questions["train"] if row["company"] == old]:
+        asked = f"{row['question']} (Copy Inc.)"
+        copied = {"id": f"copy {row['id']}", "company": "copy", "split": "test", "question": asked}
+        questions["test"].append({**row, **copied})
+
+
+def second_unit(tables: list[dict[str, Any]], questions: dict[str, list[dict[str, Any]]]) -> None:
+    table = next(row for row in tables if "(in millions)" in row["description"])
+    table["description"] += ", in thousands"
+
+
+def same_column(tables: list[dict[str, Any]], questions: dict[str, list[dict[str, Any]]]) -> None:
+    """SQLite takes them for one."""
+    table = next(row for row in tables if len(json.loads(row["columns"])) > 2)
+    axis, first, _, *more = json.loads(table["columns"])
+    table["columns"] = json.dumps([axis, first, first.upper(), *more])
+
+
+def wrong_factor(tables: list[dict[str, Any]], questions: dict[str, list[dict[str, Any]]]) -> None:
+    """A plan over two tables takes one for thousands, and its answer follows."""
+    row = next(row for row in questions["train"] + questions["test"] if row["level"] == "L5")
+    plan = json.loads(row["plan"])
+    step = plan[-1]["arguments"]
+    step["expression"] = f"({step['expression']}) * 1000"
+    row["plan"] = json.dumps(plan)
+    row["answer"] = answered(row["answer"], [Decimal(calculate(step["expression"]))])
+    row["distractors"] = "[]"
+
+
+def never_disclosed(tables: list[dict[str, Any]], questions: dict[str, list[dict[str, Any]]]) -> None:
+    for row in [row for row in questions["test"] if row["level"] == "L4"][:4]:
+        row["answer"] = "not disclosed"
+
+
 def one_answer(tables: list[dict[str, Any]], questions: dict[str, list[dict[str, Any]]]) -> None:
     for row in questions["train"][:20]:
         row["answer"] = "1.0 %"
@@ -166,6 +268,12 @@ def one_answer(tables: list[dict[str, Any]], questions: dict[str, list[dict[str,
         (same_label, "decodable"),
         (alone, "not_disclosed"),
         (one_answer, "no_tools"),
+        (never_disclosed, "no_tools"),
+        (same_books, "shuffled"),
+        (copied_company, "apart"),
+        (second_unit, "decodable"),
+        (same_column, "decodable"),
+        (wrong_factor, "oracle"),
     ],
 )
 def test_what_is_spoiled_is_found(

@@ -443,6 +443,76 @@ def test_a_silent_server_is_a_fault() -> None:
         RemoteEnvironment(f"ws://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.3)
 
 
+def test_a_server_that_falls_silent_is_waited_for_once() -> None:
+    with ServedThread(Sums) as server, Forwarded(server.port) as between:
+        remote = RemoteEnvironment(f"ws://127.0.0.1:{between.port}", timeout_s=0.4)
+        task = task_of(remote, "sum-3")
+        chats = [play(remote, task, call("look", name="n3"), call("look", name=f"n{i}")) for i in range(20)]
+        between.silent.set()
+        began = time.monotonic()
+        for chat in chats:
+            with pytest.raises(EnvironmentFault, match=r"no answer|cannot be reached within"):
+                remote.reply(task, [*chat, call("look", name="n1")])
+        assert time.monotonic() - began < 3 * 0.4
+        between.silent.clear()
+        time.sleep(0.5)
+        more = [*chats[-1], call("submit_answer", answer="22")]
+        assert remote.reply(task, more) == []
+        assert remote.scorer(task, [rollout(task, more)])[0].reward == 1.0
+
+
+class Forwarded:
+    """A port before a server's; while `silent` is set, what is said there is kept, and nothing comes back."""
+
+    def __init__(self, port: int) -> None:
+        self._to, self.silent = port, threading.Event()
+        self._listens = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listens.getsockname()[1]
+
+    def __enter__(self) -> Forwarded:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._listens.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                here, _ = self._listens.accept()
+            except OSError:
+                return
+            there = socket.create_connection(("127.0.0.1", self._to))
+            for a, b in ((here, there), (there, here)):
+                threading.Thread(target=self._pump, args=(a, b), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                while self.silent.is_set():
+                    time.sleep(0.01)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def test_sessions_of_chats_that_ended_with_a_fault_are_closed(server: ServedThread) -> None:
+    remote = RemoteEnvironment(server.url, timeout_s=5, idle_s=0.3)
+    task = task_of(remote, "sum-3")
+    for _ in range(3):  # such a rollout is scored by nobody
+        play(remote, task, call("look", name="n3"))
+    assert remote.remote.waiting == 3
+    time.sleep(0.4)
+    chat = play(remote, task, call("look", name="n4"))  # opens a session, and closes those that are too old
+    assert remote.remote.waiting == 1
+    remote.close()
+    assert remote.remote.waiting == 0
+    more = [*chat, call("submit_answer", answer="22")]
+    assert remote.reply(task, more) == []  # what goes on after all is made anew
+    assert remote.scorer(task, [rollout(task, more)])[0].reward == 1.0
+
+
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://a", "ws://", "http://a:99999", ""])
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(UsageError, match="no address"):

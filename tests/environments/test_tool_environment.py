@@ -11,7 +11,7 @@ import pytest
 
 import attempts
 from fivestones.environments.tool_use import Tool, ToolError, ToolUse
-from fivestones.errors import EnvironmentFault, UsageError
+from fivestones.errors import DataError, EnvironmentFault, UsageError
 from fivestones.hermes import write
 from fivestones.protocols import ScoredEnvironment
 from fivestones.types import Call, Message, Task
@@ -129,6 +129,28 @@ def test_whole_numbers_written_with_a_point_are_integers() -> None:
 def test_a_fault_of_the_infrastructure_passes_through() -> None:
     with pytest.raises(EnvironmentFault, match="the service is gone"):
         told(asked("weather", city="Gone"))
+
+
+def test_whatever_a_tool_of_ones_own_raises_is_told() -> None:
+    def fails(arguments: Any) -> str:
+        raise arguments["kind"]
+
+    class Own(ToolUse):
+        def run(self, task: Task, messages: Sequence[Message], call: Call) -> str:
+            return fails({"kind": raised})
+
+    def replies(environment: ToolUse) -> list[str]:
+        return [reply.content for reply in environment.reply(TASK, turn(asked("odd")))]
+
+    raised: Exception = KeyError("Rome")
+    odd = Tool("odd", "", {"type": "object"}, lambda arguments: fails({"kind": raised}))
+    none = Tool("odd", "", {"type": "object"}, lambda arguments: None)  # type: ignore[arg-type, return-value]
+    assert replies(ToolUse([odd])) == replies(Own([odd])) == ["error: KeyError: 'Rome'"]
+    assert replies(ToolUse([none]))[0].startswith("error: TypeError: ")
+    for raised in (EnvironmentFault("gone"), UsageError("wrong"), DataError("bad")):
+        for environment in (ToolUse([odd]), Own([odd])):
+            with pytest.raises(type(raised)):
+                replies(environment)
 
 
 def test_long_output_is_cut_in_the_middle_and_says_so() -> None:

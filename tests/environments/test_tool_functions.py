@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Optional
 import pytest
 from jsonschema import Draft202012Validator
 
-from fivestones.environments.tool_use import Tool, ToolError, tool_of
+from fivestones.environments.tool_use import Tool, ToolError, ToolUse, tool_of
 from fivestones.errors import EnvironmentFault, UsageError
+from fivestones.types import Call, Message, Task
 
 
 class Unit(enum.Enum):
@@ -133,6 +134,19 @@ def test_what_a_function_raises() -> None:
         call({"kind": "fault"})
     with pytest.raises(ToolError, match=r"^KeyError: 'Rome'$"):
         call({"kind": "Rome"})
+
+
+@pytest.mark.parametrize("arguments", [{"x": 10**400}, {"many": [1, 10**400]}, {"by": {"a": 10**400}}])
+def test_a_number_that_no_float_holds_is_told(arguments: dict[str, Any]) -> None:
+    def f(x: float = 0.0, many: list[float] | None = None, by: dict[str, float] | None = None) -> str:
+        return str((x, many, by))
+
+    tool = tool_of(f)
+    with pytest.raises(ToolError, match=r"^OverflowError: int too large to convert to float$"):
+        tool.call(arguments)
+    task = Task(id="1", prompt=(Message("user", "x"),), reference={}, cluster="1")
+    turn = [*task.prompt, Message("assistant", "", (Call("f", json.dumps(arguments)),))]
+    assert [reply.content[:21] for reply in ToolUse([tool]).reply(task, turn)] == ["error: OverflowError:"]
 
 
 def untyped(a) -> str:  # type: ignore[no-untyped-def]

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -209,6 +210,17 @@ def test_closing_ends_the_server(program: list[str]) -> None:
     server.close()
     with pytest.raises(EnvironmentFault, match="not started, or closed"):
         add.call({"a": 1})
+
+
+def test_a_server_whose_tool_cannot_be_one_is_ended(program: list[str], tmp_path: Path) -> None:
+    path, told = tmp_path / "odd.py", tmp_path / "pid"
+    odd = SERVER.replace("@server.tool()", '@server.tool(name="search:web")', 1)
+    path.write_text(f"import os\nopen({str(told)!r}, 'w').write(str(os.getpid()))\n{odd}", "utf-8")
+    server = McpTools([sys.executable, str(path)])
+    with pytest.raises(UsageError, match=r"MCP server `.*odd\.py`: tool name 'search:web'; allowed"):
+        server.start()
+    assert not alive(int(told.read_text()))
+    assert server.tools == ()
 
 
 def test_a_server_over_http(served: tuple[subprocess.Popen[bytes], str]) -> None:

@@ -61,7 +61,8 @@ def test_golden_numbers() -> None:
             "clusters": 8,
         }
     ]
-    assert out["examples"] == {"blind_repeat": "t02"}  # t00 and t01: trained is unknown, not innocent
+    # of t00 and t01 the trained one is unknown, not innocent
+    assert out["examples"] == {"base": {"blind_repeat": "t02"}}
 
 
 def test_what_does_not_apply_is_left_out_and_never_zero() -> None:
@@ -70,7 +71,7 @@ def test_what_does_not_apply_is_left_out_and_never_zero() -> None:
     assert out["contestants"]["trained"]["wrong_table"] == nothing
     assert out["contestants"]["base"]["never_told"] == nothing
     assert [{k: entry[k] for k in nothing} for entry in out["paired"]] == [nothing, nothing]
-    assert out["examples"] == {"wrong_table": None, "never_told": None}
+    assert out["examples"] == {"base": {"wrong_table": None, "never_told": None}}
 
 
 def test_equal_flags_get_the_rule_of_three_and_equal_counts_no_interval() -> None:
@@ -83,7 +84,7 @@ def test_equal_flags_get_the_rule_of_three_and_equal_counts_no_interval() -> Non
     counts = table(make("turns", [6.0] * 16, [4.0] * 16), ("turns",))
     assert counts["paired"][0]["mean"] == -2.0
     assert counts["paired"][0]["low"] is None and counts["contestants"]["base"]["turns"]["high"] is None
-    assert counts["examples"] == {}
+    assert (counts["counts"], counts["examples"]) == (["turns"], {"base": {}})
 
 
 def test_plain_json_that_only_the_seed_changes() -> None:
@@ -102,9 +103,42 @@ def test_three_contestants_a_missing_one_and_mixed_datasets() -> None:
     out = table(records, ("x",))
     assert list(out["contestants"]) == ["base", "trained", "teacher"]
     assert [(p["b"], p["n"]) for p in out["paired"]] == [("base", 8), ("teacher", 4)]
-    assert out["examples"] == {"x": "t00"}
+    assert out["examples"] == {"base": {"x": "t00"}, "teacher": {"x": None}}
     alone = table(records, ("x",), trained="other")
-    assert alone["paired"] == [] and alone["examples"] == {"x": None}
+    assert alone["paired"] == [] and alone["examples"] == {}
     assert table([], ("x",))["contestants"] == {}
     with pytest.raises(ValueError, match="several datasets: extra, test"):
         table([*records, record(0, "base", {}, dataset="extra")], ("x",))
+
+
+def test_a_failed_environment_counts_as_nobodys_behaviour() -> None:
+    lost = [record(i, "trained", {}, finish="error", total=None, unscored={"e": "down"}) for i in range(8)]
+    told = [record(i, "trained", {"no_final_answer": 0.0}) for i in range(8, 16)]
+    out = table(lost + told, ("no_final_answer",))
+    assert out["contestants"]["trained"]["no_final_answer"]["n"] == 8
+    assert out["contestants"]["trained"]["no_final_answer"]["mean"] == 0.0
+
+
+def test_a_table_for_each_value_of_a_tag_and_none_shifts_another() -> None:
+    levels = ("L0", "L5")
+    records = [
+        record(i, side, {"x": float(i % 3 == 0 or level == "L5"), "turns": 2.0}, tags={"level": level})
+        for side in ("base", "trained")
+        for i, level in enumerate(levels * 16)
+    ]
+    names = ("x", "turns")
+    out = table(records, names, slice_by=("level", "style"))
+    assert list(out["by"]) == ["level"] and list(out["by"]["level"]) == list(levels)
+    easy, hard = (out["by"]["level"][level] for level in levels)
+    assert (hard["contestants"]["base"]["x"]["mean"], hard["contestants"]["base"]["x"]["n"]) == (1.0, 16)
+    assert easy["contestants"]["base"]["x"]["mean"] == pytest.approx(6 / 16)
+    assert [(p["metric"], p["mean"], p["n"]) for p in hard["paired"]] == [("x", 0.0, 16), ("turns", 0.0, 16)]
+    whole = {key: value for key, value in out.items() if key != "by"}
+    assert whole == {key: value for key, value in table(records, names).items() if key != "by"}
+    alone = table([r for r in records if r.tags["level"] == "L0"], names, slice_by=("level",))
+    assert alone["by"]["level"]["L0"] == easy
+
+
+def test_a_good_share_has_no_example() -> None:
+    out = table(make("recovered", [1.0] * 8, [0.0] * 8), ("recovered",))
+    assert out["examples"] == {"base": {}} and out["counts"] == []

@@ -12,7 +12,7 @@ import pytest
 from fivestones.evaluate.records import EvalRecord, read_records
 from fivestones.evaluate.run import CHUNK, Contestant, Dataset, evaluate_contestant
 from fivestones.protocols import Progress
-from fivestones.types import Generation, Message, Rollout, Score, Task
+from fivestones.types import Finish, Generation, Message, Rollout, Score, Task
 
 
 def task(i: int, **changes: Any) -> Task:
@@ -22,10 +22,14 @@ def task(i: int, **changes: Any) -> Task:
     return replace(made, **changes)
 
 
+def told(task: Task, rollout: Rollout) -> dict[str, float | None]:
+    return {"no_final_answer": 1.0}
+
+
 def score(task: Task, rollouts: Sequence[Rollout]) -> list[Score]:
     return [
         Score(reward=None, unscored={"S": "timeout"})
-        if rollout.answer == "hard"
+        if rollout.answer == "hard" or rollout.finish == "error"
         else Score(reward=1.0, criteria={"S": 1.0})
         for rollout in rollouts
     ]
@@ -36,6 +40,7 @@ class Model:
     """Says `say` of each task and keeps what it was asked."""
 
     say: str = "fine"
+    finish: Finish = "stop"
     asked: list[str] = field(default_factory=list)
 
     def roll(self, tasks: Sequence[Task], ended: Callable[[int, Rollout], None]) -> None:
@@ -49,7 +54,7 @@ class Model:
                 completion_ids=(1, 9, 2),
                 loss_mask=(True, False, True),
                 logprobs=(0.0, 0.0, 0.0),
-                finish="stop",
+                finish=self.finish,
                 policy_version=0,
             )
             ended(place, rollout)
@@ -71,7 +76,7 @@ def run(
     **changes: Any,
 ) -> list[EvalRecord]:
     contestant = Contestant("trained", "weights", Generation(max_tokens=8), ids, speaker.roll)
-    data = Dataset(dataset, tasks, score, lambda text: {})
+    data = Dataset(dataset, tasks, score, lambda text: {}, diagnose=told)
     return evaluate_contestant(replace(contestant, **changes), data, scorer, path, progress, after_chunk)
 
 
@@ -142,6 +147,14 @@ def test_what_was_unscored_is_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "trained.jsonl"
     assert run(path, Model("hard"), TASKS[:1])[0].total is None
     assert run(path, Model(), TASKS[:1])[0].total == 1.0
+
+
+def test_an_episode_whose_environment_failed_tells_no_behaviour(tmp_path: Path) -> None:
+    path = tmp_path / "trained.jsonl"
+    failed = run(path, Model(finish="error"), TASKS[:1])[0]
+    assert (failed.total, failed.behaviours) == (None, {})
+    assert run(path, Model("hard"), TASKS[:1])[0].behaviours == {}
+    assert run(path, Model(), TASKS[:1])[0].behaviours == {"no_final_answer": 1.0}
 
 
 def test_fewer_tasks_return_only_theirs(tmp_path: Path) -> None:

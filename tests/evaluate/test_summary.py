@@ -55,7 +55,8 @@ def entry(result: dict[str, Any], metric: str, b: str = "base") -> dict[str, Any
 
 def test_shape_and_hand_checked_values() -> None:
     levels = {"trained": [0.75] * 30, "base": [0.25] * 24 + [-1.0] * 6}
-    result = summary(make(levels))
+    records = make(levels)
+    result = summary(records)
     assert list(result["contestants"]) == ["base", "trained"]
     for value in result["contestants"].values():
         assert list(value["sections"]) == ["S", "O", "A", "P"]
@@ -77,8 +78,30 @@ def test_shape_and_hand_checked_values() -> None:
     assert (total["wins"], total["ties"], total["losses"]) == (30, 0, 0)
     section = entry(result, "A")
     assert section["margin"] == pytest.approx(0.02)  # scaled to [0, 1]
+    section = entry(summary([replace(r, cluster=r.task_id) for r in records]), "A")
     assert section["mcnemar"]["a_only"] == 30
     assert section["mcnemar"]["p_holm"] == pytest.approx(4 * section["mcnemar"]["p"])
+
+
+SHARED = {f"t{i:03}": f"c{i // 5}" for i in range(30)}  # six clusters of five tasks
+
+
+def test_shares_of_tasks_that_share_clusters_go_by_clusters() -> None:
+    values: list[float | None] = [-1.0] * 10 + [0.5] * 20  # two whole clusters fail
+    records = make({"trained": [0.5] * 30, "base": values})
+    alone = summary([replace(r, cluster=r.task_id) for r in records])
+    shared = summary([replace(r, cluster=SHARED[r.task_id]) for r in records])
+    most = wilson(20, 30)
+    for key, mean in (("strict", 2 / 3), ("lenient", 2 / 3), ("truncated", 1 / 3)):
+        one, other = (found["contestants"]["base"][key] for found in (alone, shared))
+        assert one["mean"] == other["mean"] == pytest.approx(mean, abs=1e-6)
+        assert (one["clusters"], other["clusters"], one["n"], other["n"]) == (30, 6, 30, 30)
+        assert other["high"] - other["low"] > one["high"] - one["low"]
+    assert alone["contestants"]["base"]["strict"]["low"] == pytest.approx(most.low, abs=1e-6)
+    sure = shared["contestants"]["trained"]["strict"]  # all equal: the rule of three over clusters
+    assert (sure["low"], sure["high"]) == (pytest.approx(1 - wilson(0, 6).high, abs=1e-6), 1.0)
+    assert "mcnemar" in entry(alone, "S") and "mcnemar" not in entry(shared, "S")
+    assert "a cluster of its own" in alone["method"]["interval"]
 
 
 def test_equal_contestants_tie() -> None:
@@ -206,3 +229,18 @@ def test_written_as_json(tmp_path: Path) -> None:
     result = summary(make({"trained": [0.5, None], "base": [0.5, -1.0]}))
     write_summary(tmp_path / "summary.json", result)
     assert json.loads((tmp_path / "summary.json").read_text()) == result
+
+
+def test_an_episode_that_its_environment_failed_is_no_output() -> None:
+    lost = {"finish": "error", "total": None, "criteria": {}, "unscored": {"environment": "it failed"}}
+    levels = {"trained": [0.5] * 28, "base": [0.5] * 28}
+    records = [replace(r, cluster=r.task_id) for r in make(levels)]
+    gone = [
+        replace(r, **lost) if r.contestant == "trained" and r.task_id in ("t003", "t007") else r
+        for r in records
+    ]
+    found = summary(gone, max_unscored=0.2)["contestants"]["trained"]
+    assert (found["strict"]["n"], found["tokens"]["n"], found["unscored"]["n"]) == (26, 26, 2)
+    assert found["strict"]["mean"] == 1.0 and found["truncated"]["n"] == 26
+    all_gone = [replace(r, **lost) if r.contestant == "trained" else r for r in records]
+    assert summary(all_gone)["contestants"]["trained"]["strict"]["mean"] is None

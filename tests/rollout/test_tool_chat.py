@@ -184,6 +184,32 @@ def test_the_check_tells_of_templates_that_never_work(template: str, says: str) 
         c.check_tools([Message("user", "x")])
 
 
+# a turn that a tool replies to stays open: the model's own end token is none of the template's
+OPEN = (
+    "{% for m in messages %}{% set next = messages[loop.index0 + 1] if not loop.last else none %}"
+    "{% if m.role == 'tool' %}[{{ m.content }}]{% else %}<|im_start|>{{ m.role }}\n{{ m.content }}{% endif %}"
+    "{% if not (next and next.role == 'tool') and not (m.role == 'tool' and loop.last and KEPT) %}"
+    "<|im_end|>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt and not (messages[-1].role == 'tool' and KEPT) %}"
+    "<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("kept", ["true", "false"], ids=["while it goes on", "until the next"])
+def test_a_turn_that_stays_open_for_replies_is_told_and_never_cuts_them(kept: str) -> None:
+    made = plain_tokenizer(OPEN.replace("KEPT", kept))
+    chat = [Message("user", "x"), Message("assistant", "y")]
+    for ends in ((258,), ()):
+        c = Chat(made, ends, {"tools": TOOLS})
+        with pytest.raises(ModelError, match="ends a turn otherwise"):
+            c.check_tools(chat[:1])
+    c = Chat(made, (258,), {"tools": TOOLS})
+    with pytest.raises(DataError, match="ends a turn otherwise"):
+        c.reply_ids(chat, [Message("tool", "r")], ended=True)
+    heard = made.decode(c.reply_ids(chat, [Message("tool", "r")], ended=False))
+    assert heard == ("[r]" if kept == "true" else "[r]<|im_end|>\n<|im_start|>assistant\n")
+
+
 def test_two_calls_where_the_template_takes_one_are_refused() -> None:
     two = (Call("look_up", '{"word": "a"}'), Call("look_up", '{"word": "b"}'))
     with pytest.raises(DataError, match="refuses the chat: only one call"):

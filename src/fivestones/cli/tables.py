@@ -99,7 +99,7 @@ def _paired(paired: list[Mapping[str, Any]]) -> Table:
 
 
 def _behaviours(found: Learned) -> Table:
-    title = "Behaviours (% of the tasks where it applies; counts are means; difference with 95% interval)"
+    title = "Behaviours (% of n tasks where it applies; counts are means; difference with 95% interval)"
     table = _compared(title, "behaviour", found)
     for row in found.flags:
         _add(table, row, found, 100, 1)
@@ -110,17 +110,21 @@ def _behaviours(found: Learned) -> Table:
 
 
 def _levels(found: Learned) -> Table:
-    table = _compared("Right answers by level (%, difference with 95% interval)", "level", found)
+    table = _compared("Points by level (% of what can be had; difference with 95% interval)", "level", found)
     for row in found.levels:
         _add(table, row, found, 100, 1)
     return table
 
 
 def _compared(title: str, first: str, found: Learned) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column(first)
-    for name in ("n", *found.names, *([f"{found.trained} - {found.other}"] if found.other else [])):
+    """Means, and the difference to one other: the page has all of them."""
+    table = Table(title=title, title_justify="left", pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for name in ("n", *(name.replace("_", "_\n") for name in found.names)):
         table.add_column(name, justify="right")
+    if found.others:
+        table.add_column(f"{found.trained} - {found.others[-1]}", justify="right", no_wrap=True)
+        table.add_column("n", justify="right")
     return table
 
 
@@ -128,8 +132,9 @@ def _add(table: Table, row: Row, found: Learned, times: float, digits: int) -> N
     """Of the contestants the means alone: with all intervals the table would not fit a terminal."""
     means = [{**row.figures[n], "low": None} if n in row.figures else None for n in found.names]
     cells = [_estimate(mean, times, digits) for mean in means]
-    if found.other:
-        cells.append(_estimate(row.difference, times, digits, signed=True))
+    if found.others:
+        difference = row.differences.get(found.others[-1])
+        cells += [_estimate(difference, times, digits, signed=True), str((difference or {}).get("n", 0))]
     table.add_row(row.name, str(row.n), *cells)
 
 

@@ -1,13 +1,15 @@
 """What a model does on its way to an answer, contestant by contestant: the answer to "what did it learn?".
 
 A behaviour is a flag (1.0 it happened, 0.0 it did not), a share, or a count; None where it does not apply,
-which is left out and never counted as "did not". Figures are means with a bootstrap over clusters, as in
-`summary`; so are the differences, on the tasks where the behaviour applies to both sides.
+which is left out and never counted as "did not"; nor is an episode whose environment failed, of which nothing
+is told. Figures are means with a bootstrap over clusters, as in `summary`; so are the differences, on the
+tasks where the behaviour applies to both sides.
 """
 
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +20,7 @@ from fivestones.evaluate.statistics import Array, Bounds, clustered_means
 from fivestones.types import Estimate
 
 COUNTS = ("turns", "calls", "errors", "calls_over_fewest")  # of any job with tools; no greatest value
+GOOD = ("recovered",)  # the more of it the better: no error
 
 Json = dict[str, Any]
 Rows = Mapping[str, Mapping[str, EvalRecord]]  # contestant -> task -> record
@@ -32,49 +35,88 @@ def behaviour_table(
     seed: int,
     trained: str,
     counts: Collection[str] = COUNTS,
+    slice_by: Sequence[str] = (),
 ) -> Json:
     """Plain JSON values, the same for the same records and seed. Records are of one dataset; of several of
     one contestant and task the last one counts.
 
     names: the behaviours, in the order of the report. counts: those of them without a greatest value.
+    slice_by: tags, such as the level.
 
     contestants: {contestant: {behaviour: {mean, low, high, n, clusters}}}, contestants in the order of the
     records. paired: [{a: trained, b: another, metric, mean, low, high, n, clusters}], the mean of a - b over
-    the n tasks where both are known. examples: {behaviour: the first task, by id, that the first of the other
-    contestants did it on and the trained one did not, or None}; counts have none.
+    the n tasks where both are known. by: {tag: {value: {contestants, paired}}}, values sorted. examples:
+    {another: {behaviour: the first task, by id, that it did it on and the trained one did not, or None}};
+    counts and what is GOOD have none.
     ValueError: records of several datasets.
     """
     datasets = {record.dataset for record in records}
     if len(datasets) > 1:
         raise ValueError(f"records of several datasets: {', '.join(sorted(datasets))}")
-    rows: dict[str, dict[str, EvalRecord]] = {}
-    for record in records:
-        rows.setdefault(record.contestant, {})[record.task_id] = record
+    slices: Json = {}
+    for tag in slice_by:
+        for value in sorted({record.tags[tag] for record in records if tag in record.tags}):
+            # a random stream of its own: no slice shifts another
+            rng = np.random.default_rng([seed, zlib.crc32(f"{tag}={value}".encode())])
+            chosen = [record for record in records if record.tags.get(tag) == value]
+            slices.setdefault(tag, {})[value] = _part(chosen, names, draws, rng, trained, counts)
+    return {
+        "trained": trained,
+        "names": list(names),
+        "counts": [name for name in names if name in counts],
+        "method": {"interval": "95%: bootstrap over clusters", "draws": draws, "seed": seed},
+        **_part(records, names, draws, np.random.default_rng(seed), trained, counts),
+        "by": slices,
+        "examples": _examples(records, [n for n in names if n not in (*counts, *GOOD)], trained),
+    }
+
+
+def _part(
+    records: Sequence[EvalRecord],
+    names: Sequence[str],
+    draws: int,
+    rng: np.random.Generator,
+    trained: str,
+    counts: Collection[str],
+) -> Json:
+    """Contestants and differences of all records or of a slice."""
+    rows, tasks = _rows(records)
     cluster = {record.task_id: record.cluster for record in records}
-    tasks = sorted(cluster)
-    others = [name for name in rows if name != trained] if trained in rows else []
     columns: dict[Key, Array] = {(c, name): _column(rows[c], tasks, name) for c in rows for name in names}
+    others = [name for name in rows if name != trained] if trained in rows else []
     columns |= {
         (trained, other, name): columns[trained, name] - columns[other, name]
         for other in others
         for name in names
     }
-    found = _estimates(columns, [cluster[task] for task in tasks], counts, draws, np.random.default_rng(seed))
+    found = _estimates(columns, [cluster[task] for task in tasks], counts, draws, rng)
     return {
-        "trained": trained,
-        "names": list(names),
-        "method": {"interval": "95%: bootstrap over clusters", "draws": draws, "seed": seed},
         "contestants": {c: {name: _json(found[c, name]) for name in names} for c in rows},
         "paired": [
             {"a": trained, "b": other, "metric": name, **_json(found[trained, other, name])}
             for other in others
             for name in names
         ],
-        "examples": {
-            name: _example(columns[others[0], name], columns[trained, name], tasks) if others else None
-            for name in names
-            if name not in counts
-        },
+    }
+
+
+def _rows(records: Sequence[EvalRecord]) -> tuple[Rows, list[str]]:
+    """With the tasks, sorted."""
+    rows: dict[str, dict[str, EvalRecord]] = {}
+    for record in records:
+        rows.setdefault(record.contestant, {})[record.task_id] = record
+    return rows, sorted({record.task_id for record in records})
+
+
+def _examples(records: Sequence[EvalRecord], names: Sequence[str], trained: str) -> Json:
+    rows, tasks = _rows(records)
+    if trained not in rows:
+        return {}
+    mine = {name: _column(rows[trained], tasks, name) for name in names}
+    return {
+        other: {name: _example(_column(rows[other], tasks, name), mine[name], tasks) for name in names}
+        for other in rows
+        if other != trained
     }
 
 
@@ -105,8 +147,8 @@ def _bounds(key: Key, counts: Collection[str]) -> Bounds:
     return (-most if len(contestants) == 2 else 0.0), most
 
 
-def _example(base: Array, trained: Array, tasks: Sequence[str]) -> str | None:
-    shown = np.flatnonzero((base == 1.0) & (trained == 0.0))
+def _example(other: Array, trained: Array, tasks: Sequence[str]) -> str | None:
+    shown = np.flatnonzero((other == 1.0) & (trained == 0.0))
     return tasks[int(shown[0])] if len(shown) else None
 
 

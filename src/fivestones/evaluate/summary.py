@@ -1,14 +1,16 @@
 """Records -> the content of `summary.json`: figures of each contestant, trained model against each other one.
 
 Rules, stated in the summary itself under `method`:
-- `strict`, `lenient`, `truncated`: shares with Wilson intervals, which take rows as independent. Everything
-  else: bootstrap over clusters; but for `seconds`, the shares of whole batches, which have no interval.
+- `strict`, `lenient`, `truncated`: shares with Wilson intervals where each task is a cluster of its own, as
+  they take rows as independent. Where tasks share clusters, and for everything else: bootstrap over clusters;
+  but for `seconds`, the shares of whole batches, which have no interval.
 - Where all values are equal the interval is the rule of three over clusters, and none for tokens and words.
 - A section (criterion) of an output that failed a gate counts 0; one the judge abstained on is unknown.
 - Paired figures use the tasks where both sides are known. When more than `max_unscored` of the shared tasks
   is unknown, the verdict is `refused` and the numbers are null: failures of a judge correlate with content.
 - With fewer than six clusters the verdict is `unclear`: no interval of so few can hold 95%.
-- Sections also as counts of passes (at least 0.5): exact McNemar, Holm over the sections of that pair.
+- Sections also as counts of passes (at least 0.5): exact McNemar, Holm over the sections of that pair; only
+  where each task is a cluster of its own, for the same reason.
 - The margin, declared in points of the total, is divided by max_score for shares and sections.
 """
 
@@ -42,7 +44,7 @@ from fivestones.types import Estimate
 SECTION_PASS = 0.5
 TIE = 1e-9  # totals closer than this are a tie
 TEST = "test"
-RESERVED = ("total", "strict", "lenient", "tokens", "words")
+RESERVED = ("total", "strict", "lenient", "truncated", "tokens", "words")
 
 Json = dict[str, Any]
 Found = Mapping[tuple[str, ...], Estimate | None]  # (contestant, metric) or (a, b, metric)
@@ -68,6 +70,11 @@ class _Table:
     rows: Mapping[str, Mapping[str, EvalRecord]]
     tasks: tuple[str, ...]
     clusters: tuple[str, ...]  # of the tasks, in their order
+
+    @property
+    def independent(self) -> bool:
+        """Each task is a cluster of its own."""
+        return len(set(self.clusters)) == len(self.tasks)
 
 
 def summarize(
@@ -101,8 +108,8 @@ def summarize(
         "max_score": max_score,
         "sections": list(names),
         "method": {
-            "interval": "95%: Wilson for shares, rows taken as independent; otherwise bootstrap over "
-            "clusters, percentiles expanded for few of them, the rule of three where all values are equal",
+            "interval": "95%: bootstrap over clusters, percentiles expanded for few of them, the rule of "
+            "three where all values are equal; shares where each task is a cluster of its own: Wilson",
             "margin": margin,
             "draws": draws,
             "seed": seed,
@@ -110,7 +117,8 @@ def summarize(
             "min_clusters": MIN_CLUSTERS,
             "section_pass": SECTION_PASS,
             "sections_of_failed_outputs": 0.0,
-            "mcnemar": "exact, two-sided, rows taken as independent, Holm over the sections of a pair",
+            "mcnemar": "exact, two-sided, Holm over the sections of a pair; only where each task is a "
+            "cluster of its own",
         },
         **_part(test, plan, "test"),
         "slices": _slices(test, plan, slice_by, held_out or {}),
@@ -202,11 +210,15 @@ def _measures(table: _Table, name: str, sections: Sequence[str]) -> dict[str, Ar
     records = [table.rows[name].get(task) for task in table.tasks]
 
     def column(read: Any) -> Array:
-        return np.array([nan if r is None else read(r) for r in records], dtype=np.float64)
+        # an episode that its environment failed tells nothing
+        known = [r if r is not None and r.finish != "error" else None for r in records]
+        return np.array([nan if r is None else read(r) for r in known], dtype=np.float64)
 
     out = {
         "total": column(lambda r: nan if r.total is None else r.total),
         "strict": column(lambda r: float(r.strict)),
+        "lenient": column(lambda r: float(r.lenient)),
+        "truncated": column(lambda r: float(r.finish == "length")),
         "tokens": column(lambda r: r.tokens),
         "words": column(lambda r: len(r.text.split())),
     }
@@ -226,12 +238,22 @@ def _contestant(table: _Table, name: str, plan: _Plan, found: Found) -> Json:
     n = len(records)
     unknown = [r for r in records if r.total is None]
     causes = Counter(cause for r in unknown for cause in sorted(set(r.unscored.values())))
+    ended = [r for r in records if r.finish != "error"]
+    seen = {
+        "strict": sum(r.strict for r in ended),
+        "lenient": sum(r.lenient for r in ended),
+        "truncated": sum(r.finish == "length" for r in ended),
+    }
+    told = {
+        key: _json(wilson(count, len(ended)) if ended and table.independent else found[name, key])
+        for key, count in seen.items()
+    }
     return {
-        "strict": _json(wilson(sum(r.strict for r in records), n)),
-        "lenient": _json(wilson(sum(r.lenient for r in records), n)),
+        "strict": told["strict"],
+        "lenient": told["lenient"],
         "total": _json(found[name, "total"]),
         "sections": {s: _json(found[name, section_metric(s)]) for s in plan.sections},
-        "truncated": _json(wilson(sum(r.finish == "length" for r in records), n)),
+        "truncated": told["truncated"],
         "tokens": _json(found[name, "tokens"]),
         "words": _json(found[name, "words"]),
         "seconds": {"mean": _round(sum(r.seconds for r in records) / n), "n": n},
@@ -275,7 +297,7 @@ def _pair(
         if metric == "total":
             wins, losses = int((difference > TIE).sum()), int((difference < -TIE).sum())
             entry |= {"wins": wins, "losses": losses, "ties": estimate.n - wins - losses}
-        elif metric != "strict":
+        elif metric != "strict" and table.independent:
             entry["mcnemar"] = _discordant(columns[a, metric][shared], columns[b, metric][shared])
         out.append(entry)
     tested = [entry["mcnemar"] for entry in out if "mcnemar" in entry]

@@ -79,22 +79,20 @@ def _learned(found: Learned) -> list[str]:
     flags = [(row, "percent", "shift", 1) for row in found.flags]
     out += _rows("behaviour", found, [*flags, *((row, "number", "signed", 2) for row in found.counts)])
     if found.levels:
-        out += ["Right answers, %, by level:", ""]
+        out += ["Points by level, % of what can be had (of several values, the share that is right):", ""]
         out += _rows("level", found, [(row, "percent", "shift", 1) for row in found.levels])
     return out
 
 
 def _rows(first: str, found: Learned, rows: Sequence[tuple[Row, str, str, int]]) -> list[str]:
     """rows: with the kinds of number (`text.value_of`) of a mean and of a difference, and their digits."""
-    names = [first, "n", *found.names]
-    if found.other:
-        names.append(f"{found.trained} − {found.other} [95%]")
+    names = [first, "n", *found.names, *(f"{found.trained} − {other} [95%], n" for other in found.others)]
     lines = []
     for row, kind, change, digits in rows:
         line = [row.name, row.n, *(text.value_of(row.figures.get(n), kind, digits) for n in found.names)]
-        if found.other:
-            interval = text.interval_of(row.difference, change, digits)
-            line.append(f"{text.value_of(row.difference, change, digits)} [{interval or text.NONE}]")
+        for difference in map(row.differences.get, found.others):
+            mean, interval = (of(difference, change, digits) for of in (text.value_of, text.interval_of))
+            line.append(f"{mean} [{interval or text.NONE}], {(difference or {}).get('n', 0)}")
         lines.append(line)
     return _table(names, lines)
 

@@ -84,7 +84,7 @@ def _context(run: RunFiles, price_per_hour: float | None) -> Json:
         "contract": summary.get("contract", {}),
         "declared": text.margin_declared(summary),
         "learned": changed,
-        "learned_examples": examples(changed, summary, run.records, run.cases) if changed else [],
+        "learned_examples": examples(changed, run.records, run.cases) if changed else [],
         "main": _part(summary, order, trained, colours, head.other),
         "slices": [{**s, **_part(s, order, trained, colours, head.other)} for s in slices],
         "shown_slices": sum(_apart(s) for s in slices),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import pairwise
 from typing import Any
 
@@ -63,7 +64,8 @@ class Chat:
         ended: the turn was sampled with an end token, which then stands for the template's own; else, as
         after a stop string, the tokens begin with what the template writes at the end of a turn.
         What was sampled stays, also where the template would trim it or leave out a blank thought. Raises
-        DataError when the template rewrites more of what came before, so that no delta exists.
+        DataError when the template rewrites more of what came before, so that no delta exists, or when a
+        delta does not begin with the end of the turn.
         """
         *past, said = self._raw(messages)
         (mark,) = _marked([said])
@@ -81,9 +83,13 @@ class Chat:
         _, skeleton = _around(mark, self._render([*past, mark, *_marked(replies, 1)], generate=True), before)
         ids = self._encode(delta, skeleton, [mark, *replies])
         closed = self.tokenizer(closing, add_special_tokens=False)["input_ids"]
-        if ended and any(i in self.ends for i in closed):
-            ids = ids[1 + next(n for n, i in enumerate(ids) if i in self.ends) :]
-        return tuple(ids)
+        said_end = next((n for n, i in enumerate(closed, 1) if i in self.ends), 0) if ended else 0
+        if ids[:said_end] != closed[:said_end]:
+            raise DataError(
+                "the chat template ends a turn otherwise, or not at all, when a reply follows: rollouts in "
+                "which the model ended it cannot be token-exact"
+            )
+        return tuple(ids[said_end:])
 
     def episode_ids(
         self, prompt: Sequence[Message], turns: Sequence[Message]
@@ -118,16 +124,20 @@ class Chat:
         """Raises ModelError when no episode with tools could be token-exact under this template."""
         chat = list(prompt)
         replies = [Message("tool", f"{PROBE}_{n}") for n in range(2)]
+        tried, heard = copy(self), list[int]()
+        if not self.ends:  # those of the model are known when it is loaded; one of these ends a turn
+            tried.ends = tuple(i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special)
         try:
             self.prompt_ids(prompt)
             for _ in range(2):  # a template may rewrite what is further back
                 chat.append(Message("assistant", "y"))
-                self.reply_ids(chat, replies, ended=True)
+                heard += tried.reply_ids(chat, replies, ended=True)
                 chat += replies
             shown = self._render(self._raw(chat), generate=True)
         except (DataError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise ModelError(f"the model's chat template cannot be used with tools: {error}") from error
-        if re.findall(rf"{PROBE}_(\d)", shown) != ["0", "1"] * 2:
+        texts = (shown, self.tokenizer.decode(heard))
+        if any(re.findall(rf"{PROBE}_(\d)", text) != ["0", "1"] * 2 for text in texts):
             raise ModelError("the model's chat template leaves out what tools reply, or changes its order")
 
     def _raw(self, messages: Sequence[Message]) -> list[Message]:

@@ -28,7 +28,8 @@ def grade(
     - No free factors: "12.5 %" takes % or percent, never 0.125; a truth in percentage points takes percentage
       points (or basis points).
     - Of money the currency may be left out; any other unit in its place (another currency, %, shares, x) is
-      wrong, and so is any other unit left out, or added. "Per share" makes no difference.
+      wrong, and so is any other unit left out, or added; but a bare number takes "x" or "times". "Per share"
+      makes no difference.
     - A truth that is no number is text: equal without case, white space collapsed, quotes and a final full
       stop ignored. Text is never a number.
     - A truth of several fields, "2023: 5.1 %; 2024: 6.0 %", gives the mean over them: found by their keys in
@@ -101,6 +102,8 @@ def _right(answer: str, truth: str) -> bool:
 
 
 def _same_unit(got: Quantity, wanted: Quantity) -> bool:
+    if not wanted.unit and got.unit == "x":  # "how many times": 3.20, 3.20x and 3.20 times say the same
+        return True
     return got.unit == wanted.unit or (not got.unit and wanted.unit in MONEY)
 
 

@@ -30,8 +30,8 @@ def right(answer: str, truth: str, relative: float, absolute: float) -> bool:
 
     - `\\boxed{}` counts where there is one, whatever stands around it; `\\( \\)`, `\\[ \\]`, `$`, `$$`,
       `\\text{...}` and white space are dropped on either side.
-    - `%` and `\\%` divide by 100; when that is not right, the % of the answer is dropped: 4.5% is 4.500.
-      A plain 6.28 is not 6.28%.
+    - `%` and `\\%` divide by 100; when that is not right and the truth has no %, the % of the answer is
+      dropped: 4.5% is 4.500, 0.5% is not 50%. A plain 6.28 is not 6.28%.
     - 1/2, (77) = -77, 1,234 and 1e3 are numbers; 1/0 and 1/2/3 are not. What is no number is compared as
       text, without case; a number is never a text; nothing at all is wrong.
     - Several values in one box: by year or range of years, in any order, when each has such a key, otherwise
@@ -101,10 +101,10 @@ def _same(answer: str, truth: str, margin: tuple[Fraction, Fraction]) -> bool:
     wanted = _number(truth)
     if wanted is None:
         return _number(answer) is None and answer.casefold() == truth.casefold()
-    return any(
-        got is not None and _near(got, wanted, margin)
-        for got in (_number(answer), _number(answer, percent=False))
-    )
+    read = [_number(answer)]
+    if not truth.endswith("%"):
+        read.append(_number(answer, percent=False))
+    return any(got is not None and _near(got, wanted, margin) for got in read)
 
 
 def _near(got: Fraction, wanted: Fraction, margin: tuple[Fraction, Fraction]) -> bool:

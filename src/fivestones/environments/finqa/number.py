@@ -23,9 +23,9 @@ CURRENCIES = {
     **dict.fromkeys(("€", "eur", "euro"), "€"),
     **dict.fromkeys(("£", "gbp", "pound"), "£"),
     **dict.fromkeys(("¥", "jpy", "yen"), "¥"),
-    **dict.fromkeys(
-        ("chf", "cad", "aud", "inr", "cny", "krw", "hkd", "sek", "nok", "dkk", "c$", "a$"), "other"
-    ),
+    **dict.fromkeys(("cad", "c$", "canadian dollar"), "CAD"),
+    **dict.fromkeys(("aud", "a$", "australian dollar"), "AUD"),
+    **{code.casefold(): code for code in ("CHF", "INR", "CNY", "KRW", "HKD", "SEK", "NOK", "DKK")},
 }
 UNITS = {
     **dict.fromkeys(("%", "percent", "per cent", "pct"), ("%", Decimal(1))),

@@ -5,7 +5,8 @@ this process. A query passes four guards, none of which relies on another:
 - its text (sql_text.py): one SELECT, named columns, a filter or an aggregate, bounded in size;
 - the authorizer: reading the one table of the call and a list of functions, nothing else;
 - limits of SQLite and `query_only`: lengths, depths, joins; nothing can be written;
-- the progress handler: machine instructions and time.
+- the progress handler: machine instructions, and processor time of the query's own thread: a busy machine
+  changes no result.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from fivestones.errors import nearest
 
 ROWS = 50
 CHARACTERS = 4000  # of a result
-SECONDS = 0.2
+SECONDS = 0.2  # of processor time
 INSTRUCTIONS = 500_000  # of SQLite's machine; a query over 50 rows takes some thousands
 BETWEEN_CHECKS = 200  # instructions
 IMAGES = 64  # companies kept open
@@ -143,7 +144,7 @@ class _Image:
     def digest(self) -> str:
         with self._lock:
             self._db.set_authorizer(None)  # serialize asks SQLite for the number of pages
-            self._ticks, self._deadline = 0, time.perf_counter() + 60
+            self._ticks, self._deadline = 0, time.thread_time() + 60
             try:
                 return hashlib.sha256(self._db.serialize()).hexdigest()
             finally:
@@ -152,7 +153,7 @@ class _Image:
     def query(self, table: Table, sql: str) -> str:
         with self._lock:
             self._subject, self._read, self._refused = table.name.casefold(), set(), None
-            self._ticks, self._deadline = 0, time.perf_counter() + SECONDS
+            self._ticks, self._deadline = 0, time.thread_time() + SECONDS
             cursor = self._db.cursor()
             try:
                 cursor.execute(sql)
@@ -160,6 +161,8 @@ class _Image:
                 rows = cursor.fetchmany(ROWS + 1)
             except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
                 raise ToolError(self._explained(str(error), table)) from None
+            except MemoryError:  # how SQLite says that the program it makes of the query is over its limit
+                raise ToolError("the query is too large: nest and join less") from None
             finally:
                 cursor.close()
         return _as_json(names, rows)
@@ -214,7 +217,7 @@ class _Image:
 
     def _out_of_time(self) -> int:
         self._ticks += 1
-        if self._ticks * BETWEEN_CHECKS > INSTRUCTIONS or time.perf_counter() > self._deadline:
+        if self._ticks * BETWEEN_CHECKS > INSTRUCTIONS or time.thread_time() > self._deadline:
             self._refuse(
                 f"the query takes more than {SECONDS:g} s or {INSTRUCTIONS:,} steps and was stopped:"
                 " join less, and filter more"

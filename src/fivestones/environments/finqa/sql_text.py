@@ -6,54 +6,32 @@ prepares before any clock of ours runs, and it reads `"2024"` as text when there
 
 from __future__ import annotations
 
+import math
 import re
+from itertools import pairwise
 
 from fivestones.environments.tool_use.tools import ToolError
 
 LONGEST = 2000  # characters of a query
 SELECTS = 8  # in one query
-SOURCES = 12  # tables behind FROM and JOIN: subqueries named WITH are copied into each place that reads them
+SOURCES = 12  # tables behind FROM, JOIN and IN: a subquery named WITH is copied into each place that reads it
 NESTED = 40  # parentheses
+COPIED = 1_000_000  # tokens after all copying, at most (see _copied); at most 0.2 s of SQLite's preparing
 AGGREGATES = frozenset(("count", "sum", "total", "avg", "min", "max", "group_concat"))
 _FILTERS = frozenset(("WHERE", "HAVING"))
-_CLAUSES = frozenset(
-    ("WHERE", "HAVING", "GROUP", "ORDER", "LIMIT", "UNION", "EXCEPT", "INTERSECT", "WINDOW", "SELECT", "FROM")
+_CLAUSES = frozenset(  # reserved everywhere: none of them can be a name, as WINDOW and OFFSET can
+    ("WHERE", "HAVING", "GROUP", "ORDER", "LIMIT", "UNION", "EXCEPT", "INTERSECT", "SELECT", "FROM")
 )
-_NO_NAME = {
-    *(
-        "AND",
-        "OR",
-        "NOT",
-        "IS",
-        "IN",
-        "NULL",
-        "TRUE",
-        "FALSE",
-        "LIKE",
-        "GLOB",
-        "BETWEEN",
-        "EXISTS",
-        "CASE",
-        "WHEN",
-    ),
-    *(
-        "THEN",
-        "ELSE",
-        "END",
-        "CAST",
-        "AS",
-        "TEXT",
-        "REAL",
-        "INTEGER",
-        "COLLATE",
-        "ESCAPE",
-        "ISNULL",
-        "NOTNULL",
-    ),
-    "DISTINCT",
+_RESERVED = _CLAUSES | {
+    *("ALL", "AND", "AS", "BETWEEN", "CASE", "COLLATE", "DISTINCT", "ELSE", "ESCAPE", "EXISTS", "IN", "IS"),
+    *("ISNULL", "JOIN", "NOT", "NOTNULL", "NULL", "ON", "OR", "THEN", "USING", "VALUES", "WHEN"),
 }
+# what names nothing that could be filtered by; SQLite takes it for a name where it fits as nothing else
+_NO_NAME = _RESERVED | {"CAST", "END", "FALSE", "GLOB", "INTEGER", "LIKE", "REAL", "TEXT", "TRUE"}
 _TOKEN = re.compile(
-    r"""\s+|--[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/)?
+    # White space, letters of keywords and digits are those of SQLite, all ASCII: to it any other character is
+    # part of a name, a no-break space too.
+    r"""[ \t\r\n\f]+|--[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/)?
       |(?P<string>[xX]?'(?:[^']|'')*')
       |(?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
       |(?P<number>0[xX][0-9a-fA-F]+|[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?)
@@ -89,7 +67,8 @@ def _tokens(sql: str) -> list[Token]:
             raise ToolError(_unreadable(sql, at))
         if kind := match.lastgroup:
             text = match[0]
-            tokens.append((kind, text.upper() if kind == "word" else text, at))
+            # capitals of ASCII only: UNıON is a name, though "ı".upper() is "I"
+            tokens.append((kind, text.upper() if kind == "word" and text.isascii() else text, at))
         at = match.end()
     return tokens
 
@@ -127,28 +106,97 @@ def _no_star(tokens: list[Token]) -> None:
 
 
 def _bounded(tokens: list[Token]) -> None:
-    depth, selects, sources = 0, 0, 0
-    listing: list[bool] = [False]  # for each open parenthesis: does a comma part tables there?
-    for kind, text, _ in tokens:
+    depth, selects, sources, before = 0, 0, 0, ""
+    regions = _regions(tokens)
+    for (kind, text, _), region in zip(tokens, regions, strict=True):
         if text == "(":
             depth += 1
-            listing.append(listing[-1])  # FROM (t, t) lists tables too
             if depth > NESTED:
                 raise ToolError(f"nested too deeply: at most {NESTED} parentheses within one another")
         elif text == ")" and depth:
             depth -= 1
-            listing.pop()
         elif kind == "word":
             selects += text in ("SELECT", "VALUES")
             sources += text in ("FROM", "JOIN")
-            if text in _CLAUSES:
-                listing[-1] = text == "FROM"
-        elif text == "," and listing[-1]:
+        elif text == "," and region == "FROM":
             sources += 1
+        sources += before == "IN" and text != "("  # x IN t reads the table t
+        before = text
     if selects > SELECTS:
         raise ToolError(f"too many SELECTs: {selects}, at most {SELECTS} are allowed")
     if sources > SOURCES:
-        raise ToolError(f"too many tables behind FROM and JOIN: {sources}, at most {SOURCES} are allowed")
+        raise ToolError(f"too many tables behind FROM, JOIN and IN: {sources}, at most {SOURCES} are allowed")
+    if selects > 1 and _copied(tokens, regions) > COPIED:
+        raise ToolError("too many names in subqueries within one another: nest less, or ask in several calls")
+
+
+def _regions(tokens: list[Token]) -> list[str]:
+    """The word of _CLAUSES that each token stands behind; at first in a parenthesis the one outside, for
+    FROM (t, t) lists tables too."""
+    inside, regions = [""], []
+    for kind, text, _ in tokens:
+        if text == "(":
+            inside.append(inside[-1])
+        elif text == ")" and len(inside) > 1:
+            inside.pop()
+        elif kind == "word" and text in _CLAUSES:
+            inside[-1] = text
+        regions.append(inside[-1])
+    return regions
+
+
+def _copied(tokens: list[Token], regions: list[str]) -> int:
+    """A bound on the tokens that SQLite may make of the query before it runs it, when no clock is looked at.
+
+    It copies a subquery into every place that reads it, a column of a subquery into every place that names
+    it, and a column of the result into every place of WHERE, GROUP BY and ORDER BY that names or numbers it.
+    So along each chain of copies every subquery counts with the names in it, the last one with those that
+    read its own columns too: of n names at most n / 2 times n / 2. All but one SELECT of a UNION count as a
+    name, for what reads a UNION is copied for each.
+    """
+    withs = {  # all names of subqueries are among them
+        _name(token)
+        for before, token in pairwise(tokens)
+        if before[1] in ("WITH", "RECURSIVE", ",") and token[0] != "sign"
+    }
+    copies, largest = 1, 1
+    names, asks = [0], [False]  # of each open parenthesis: names at its own level, and is it a subquery?
+    before, compared = "", False
+    for index, (token, region) in enumerate(zip(tokens, regions, strict=True)):
+        kind, text, _ = token
+        after = tokens[index + 1][1] if index + 1 < len(tokens) else ""
+        if text == "(":
+            names.append(0)
+            asks.append(False)
+        elif text == ")" and len(names) > 1:
+            inside, subquery = names.pop(), asks.pop()
+            if subquery:
+                copies, largest = copies * max(1, inside), max(largest, inside)
+            else:
+                names[-1] += inside
+        elif text in ("SELECT", "VALUES"):
+            names[-1] += asks[-1]
+            asks[-1] = True
+        elif before in ("FROM", "JOIN") and not compared and kind != "sign" and _name(token) not in withs:
+            pass  # a table
+        elif kind == "quoted" or (kind == "word" and text not in _RESERVED):
+            names[-1] += before not in (".", "AS") and after != "("  # t.line is one, a function is none
+        elif kind == "string":  # a name where only a name can be
+            names[-1] += before not in (".", "AS") and (region == "FROM" or before == "IN" or after == ".")
+        elif kind == "number":
+            names[-1] += region in ("GROUP", "ORDER")
+        compared = before == "DISTINCT" and text == "FROM"  # x IS DISTINCT FROM y
+        before = text
+    open_ones = [max(1, count) for count in names]
+    return math.prod(open_ones, start=copies) * max(largest, *open_ones) * len(tokens) // 4
+
+
+def _name(token: Token) -> str:
+    """The same for all ways to write one name."""
+    kind, text, _ = token
+    if kind in ("quoted", "string"):
+        text = text[1:-1].replace(text[-1] * 2, text[-1])
+    return text.upper()
 
 
 def _filtered(tokens: list[Token]) -> None:
@@ -158,7 +206,7 @@ def _filtered(tokens: list[Token]) -> None:
         opens = tokens[index + 1][1] == "(" if index + 1 < len(tokens) else False
         if kind == "word" and (text == "GROUP" or (opens and text.lower() in AGGREGATES)):
             return
-        if kind == "word" and (text in _FILTERS or text in _CLAUSES):
+        if kind == "word" and (text in _CLAUSES or _defines_windows(tokens, index)):
             filtering = text in _FILTERS
         elif filtering and (kind == "quoted" or (kind == "word" and text not in _NO_NAME)):
             return
@@ -166,6 +214,11 @@ def _filtered(tokens: list[Token]) -> None:
         "a filter or an aggregate is required: add WHERE <column> = '...' (or LIKE '%...%'),"
         " or use COUNT, MIN, MAX, GROUP BY"
     )
+
+
+def _defines_windows(tokens: list[Token], index: int) -> bool:
+    """WINDOW w AS (...): only so it is no name."""
+    return tokens[index][1] == "WINDOW" and [text for _, text, _ in tokens[index + 2 : index + 3]] == ["AS"]
 
 
 def _backticked(sql: str, tokens: list[Token]) -> str:

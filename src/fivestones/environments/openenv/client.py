@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from fivestones.environments.openenv.sessions import RemoteTools, Session, SessionLost, changed, digest
+from fivestones.environments.openenv.sessions import (
+    RemoteTools,
+    Session,
+    SessionLost,
+    Silent,
+    changed,
+    digest,
+)
 from fivestones.environments.tool_use.environment import ToolUse
 from fivestones.environments.tool_use.tools import Tool
 from fivestones.errors import DataError, EnvironmentFault, UsageError, nearest
@@ -32,7 +40,8 @@ class RemoteEnvironment(ToolUse):
     when it is in `test` (`told` says how many). max_sessions: how many may wait for a next turn at once.
 
     A session that is not there any more (a resumed run, a lost connection) is made anew: reset to the task,
-    the chat's calls again. Raises EnvironmentFault when that fails too, or the replies are others; DataError
+    the chat's calls again. Raises EnvironmentFault when that fails too, or the replies are others, and at
+    once for `timeout_s` after a server did not answer to a new session, whichever chat asks; DataError
     when the server does not keep to its seeds; UsageError for a url, tool or count that does not fit.
     """
 
@@ -46,9 +55,13 @@ class RemoteEnvironment(ToolUse):
         timeout_s: float = 60.0,
         max_sessions: int = 512,
         headers: Mapping[str, str] | None = None,
+        idle_s: float = 1800.0,
         longest: int = 4000,
     ) -> None:
-        self.remote = RemoteTools(url, timeout_s=timeout_s, max_sessions=max_sessions, headers=headers)
+        self.remote = RemoteTools(
+            url, timeout_s=timeout_s, max_sessions=max_sessions, headers=headers, idle_s=idle_s
+        )
+        self._silent_until = 0.0  # of time.monotonic
         self.told: list[str] = []
         self._turn = threading.local()  # .session: that of the turn which this thread replies to
         self._instructions = instructions.replace("{submit}", submit)
@@ -84,6 +97,8 @@ class RemoteEnvironment(ToolUse):
         if not self.parsed(messages[-1]).calls:
             self.forget(task, messages[:-1])
             return []
+        if time.monotonic() < self._silent_until:
+            raise SessionLost(f"{self.remote.url} gave no answer a moment ago, to another chat")
         session = self.remote.take(task.id, messages[:-1])
         for attempt in range(_ATTEMPTS):
             try:
@@ -110,6 +125,10 @@ class RemoteEnvironment(ToolUse):
         session = self.remote.take(task.id, messages)
         if session:
             session.close()
+
+    def close(self) -> None:
+        """Ends the sessions that are still open: those of chats that ended with a fault."""
+        self.remote.close()
 
     def _answered(self, session: Session, task: Task, messages: Sequence[Message]) -> list[Message]:
         replies = self._stepped(session, task, messages)
@@ -147,7 +166,12 @@ class RemoteEnvironment(ToolUse):
 
     def _replayed(self, task: Task, history: Sequence[Message]) -> Session:
         """A new session in which all calls of a chat were made again."""
-        session, first = self.remote.begin(task.reference["reset"])
+        try:
+            session, first = self.remote.begin(task.reference["reset"])
+        except Silent:
+            self._silent_until = time.monotonic() + self.remote.timeout_s
+            raise
+        self._silent_until = 0.0
         try:
             prompt = self._prompt(first)
             if prompt != task.prompt:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 MISSING = "a remote environment needs the package `websockets`: pip install 'fivestones[env]'"
 _LARGEST = 16 << 20  # bytes of a server's message
+_GOODBYES_S = 5.0  # that all of them may take
 _CAPACITY_WAITS_S = (0.2, 0.5, 1.0, 2.0)  # a server frees the place of a closed session a moment later
 
 Made = TypeVar("Made")
@@ -51,6 +52,10 @@ Made = TypeVar("Made")
 
 class SessionLost(EnvironmentFault):
     """The session cannot be used any more; another may do."""
+
+
+class Silent(SessionLost):
+    """The server gives no answer in time."""
 
 
 class Full(SessionLost):
@@ -66,6 +71,7 @@ class Session:
         self.done = False
         self.reward: float | None = None  # of the observation that ended the episode
         self.replies: tuple[str, ...] = ()  # to the last assistant turn
+        self.since = 0.0  # when it began to wait for its chat's next turn
 
     def reset(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Begins an episode; its first observation."""
@@ -120,7 +126,7 @@ class Session:
         try:
             answer = read_answer(self._tools.wait(asyncio.wait_for(exchange(), limit)))
         except TimeoutError as error:
-            raise SessionLost(f"{url} gave no answer within {limit:g} s") from error
+            raise Silent(f"{url} gave no answer within {limit:g} s") from error
         except (ConnectionClosed, OSError) as error:
             raise SessionLost(f"{url} closed the session: {error}") from error
         except ProtocolError as error:
@@ -133,7 +139,8 @@ class Session:
 
 class RemoteTools:
     """A server's sessions; safe to use from several threads. At most `max_sessions` wait for their chat's
-    next turn: beyond, the one that waited longest is closed.
+    next turn: beyond, the one that waited longest is closed, as is one that waited for more than `idle_s`
+    when another is opened: its chat has ended, where nobody said so.
 
     url: ws://host:port, http://host:port or with the path /ws. headers: sent when connecting (authorization).
     Connections live in one background thread. Raises UsageError for a url that is none.
@@ -146,6 +153,7 @@ class RemoteTools:
         timeout_s: float = 60.0,
         max_sessions: int = 512,
         headers: Mapping[str, str] | None = None,
+        idle_s: float = 1800.0,
     ) -> None:
         try:
             import websockets.asyncio.client  # noqa: F401
@@ -156,6 +164,7 @@ class RemoteTools:
         self._headers = dict(headers or {})
         self._max = max_sessions
         self._lock = threading.Lock()
+        self._idle_s = idle_s
         self._waiting: OrderedDict[int, tuple[str, Session]] = OrderedDict()  # by age
         self._by_chat: dict[str, list[int]] = {}
         self._count = 0
@@ -180,9 +189,12 @@ class RemoteTools:
                 **proxy,
             )
 
+        self._close_idle()
         try:
             return Session(self, self.wait(opened()))
-        except (OSError, TimeoutError, WebSocketException) as error:
+        except TimeoutError as error:
+            raise Silent(f"{self.url} cannot be reached within {self.timeout_s:g} s: {error}") from error
+        except (OSError, WebSocketException) as error:
             raise SessionLost(f"{self.url} cannot be reached: {error}") from error
 
     def begin(self, data: Mapping[str, Any]) -> tuple[Session, Mapping[str, Any]]:
@@ -204,6 +216,7 @@ class RemoteTools:
     def keep(self, task_id: str, messages: Sequence[Message], session: Session) -> None:
         """Keeps the session of a chat whose last message is the assistant's; `session.replies` came to it."""
         key = digest(task_id, messages)
+        session.since = time.monotonic()
         with self._lock:
             self._count += 1
             self._waiting[self._count] = (key, session)
@@ -224,11 +237,12 @@ class RemoteTools:
         return None
 
     def close(self) -> None:
-        """Closes every session that waits."""
+        """Closes every session that waits; the server is told before this returns, where it listens."""
         with self._lock:
             sessions = [self._pop(number) for number in list(self._waiting)]
         for session in sessions:
             session.close()
+        self.wait(self._goodbyes())
 
     @property
     def waiting(self) -> int:
@@ -246,6 +260,18 @@ class RemoteTools:
             task.add_done_callback(self._tasks.discard)
 
         self._loop.call_soon_threadsafe(start)
+
+    async def _goodbyes(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_GOODBYES_S)
+
+    def _close_idle(self) -> None:
+        before = time.monotonic() - self._idle_s
+        with self._lock:
+            old = [n for n, (_, session) in self._waiting.items() if session.since < before]
+            sessions = [self._pop(number) for number in old]
+        for session in sessions:
+            session.close()
 
     def _pop(self, number: int) -> Session:
         key, session = self._waiting.pop(number)

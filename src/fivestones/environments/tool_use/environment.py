@@ -10,7 +10,7 @@ from typing import Any
 from fivestones.environments.tool_use.arguments import check_of
 from fivestones.environments.tool_use.calls import Malformed, Parsed, parse
 from fivestones.environments.tool_use.tools import Tool, ToolError, tool_of
-from fivestones.errors import UsageError, nearest
+from fivestones.errors import EnvironmentFault, FivestonesError, UsageError, nearest
 from fivestones.types import Call, Message, Task
 
 ERROR = "error: "  # begins the text of every call that failed
@@ -22,10 +22,12 @@ class ToolUse:
     """Answers every call of a turn, in the order of the calls; a turn without calls ends the episode.
 
     What the model can mend is text that begins with `error: `: a call that cannot be read, an unknown tool,
-    arguments that do not fit, what a tool refuses. EnvironmentFault passes through: the rollout is unscored.
+    arguments that do not fit, what a tool refuses, any exception of a tool. EnvironmentFault passes through:
+    the rollout is unscored. So does FivestonesError: the job is wrong.
 
     A job of one's own adds `tasks`, `scorer`, `lenient` and `reference_text` (protocols.ScoredEnvironment),
-    and `demonstration(task)`, the turns after the prompt, where there is something to imitate.
+    and, where there is something to imitate, `demonstration(task)`, the turns after the prompt. It is asked
+    of tasks with `output` in their reference, and of no others: they alone count as warm-up references.
 
     tools: Tools, or plain typed functions. submit: the tool whose call ends the episode; it is never run.
     longest: characters of a tool's output, beyond which its middle is cut.
@@ -70,6 +72,10 @@ class ToolUse:
                 return self._cut(self.run(task, messages, call))
             except ToolError as error:
                 fault = str(error)
+            except (EnvironmentFault, FivestonesError):
+                raise
+            except Exception as error:  # of the user's tool: seen in the transcripts
+                fault = f"{type(error).__name__}: {error}"
         return self._cut(f"{ERROR}{fault}")
 
     def run(self, task: Task, messages: Sequence[Message], call: Call) -> str:

@@ -76,21 +76,18 @@ class McpTools:
         return self._tools
 
     def start(self) -> None:
-        """Raises UsageError when the server cannot be reached. `with` calls this and `close`."""
+        """Raises UsageError when the server cannot be reached or lists what is no Tool. `with` calls this and
+        `close`."""
         if self._connection is not None:
             raise UsageError(f"MCP server `{self.name}`: already started")
         connection = _Connection(self.name, self._target)
         self._connection = connection
         atexit.register(self.close)  # who never leaves the `with` leaves no server behind
         try:
-            listed = connection.open(self._start_limit)
+            self._tools = tuple(self._tool(listed) for listed in connection.open(self._start_limit))
         except BaseException:
             self.close()
             raise
-        self._tools = tuple(
-            Tool(tool.name, tool.description or "", tool.input_schema, partial(self._call, tool.name))
-            for tool in listed
-        )
 
     def close(self) -> None:
         """Ends the connection, and the server that was started. Does nothing the second time."""
@@ -114,6 +111,14 @@ class McpTools:
 
         program, *words = self._command
         return stdio_client(StdioServerParameters(command=program, args=words, env=self._env), errlog=log)
+
+    def _tool(self, listed: Any) -> Tool:
+        """Of what `mcp` lists."""
+        name = listed.name
+        try:
+            return Tool(name, listed.description or "", listed.input_schema, partial(self._call, name))
+        except UsageError as error:
+            raise UsageError(f"MCP server `{self.name}`: {error}") from error
 
     def _call(self, tool: str, arguments: Mapping[str, Any]) -> str:
         if self._connection is None:

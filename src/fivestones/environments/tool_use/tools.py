@@ -94,13 +94,13 @@ def tool_of(function: Callable[..., Any]) -> Tool:
 
 def _caller(function: Callable[..., Any], reads: Mapping[str, Read]) -> Callable[[Mapping[str, Any]], str]:
     def call(arguments: Mapping[str, Any]) -> str:
-        given = {k: reads[k](v) if k in reads else v for k, v in arguments.items()} if reads else arguments
         try:
+            given = {k: reads[k](v) if k in reads else v for k, v in arguments.items()}
             result = function(**given)
             return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)
         except (ToolError, EnvironmentFault, FivestonesError):
             raise
-        except Exception as error:  # of the user's function: data for the model, and seen in the transcripts
+        except Exception as error:  # an integer that no float holds; the user's own: all data for the model
             raise ToolError(f"{type(error).__name__}: {error}") from error
 
     return call

@@ -15,7 +15,7 @@ from fivestones.environments.finqa.diagnose import (
 from fivestones.environments.finqa.diagnose.reading import Grading, Reading, read
 from fivestones.types import Message, Task
 
-__all__ = ["BEHAVIOURS", "COUNTS", "diagnose"]
+__all__ = ["BEHAVIOURS", "diagnose"]
 
 _READERS: tuple[tuple[Callable[[Reading], float | None], str], ...] = (
     (discovery.no_tool_answer, "answered without calling a tool"),
@@ -54,9 +54,6 @@ _READERS: tuple[tuple[Callable[[Reading], float | None], str], ...] = (
 
 BEHAVIOURS: Mapping[str, str] = {reader.__name__: says for reader, says in _READERS}
 """Name -> what it means, in the order of a report; the docstring of the function of that name defines it."""
-
-COUNTS = ("turns", "calls", "errors", "calls_over_fewest")
-"""Those that are no flag or share."""
 
 
 def diagnose(

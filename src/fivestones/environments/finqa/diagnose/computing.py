@@ -40,13 +40,12 @@ def ungrounded_final(reading: Reading) -> float | None:
 
 
 def ignored_output(reading: Reading) -> float | None:
-    """The calculator gave a result, yet none of the final answer's numbers is in the replies to the last turn
-    of calls that were answered. None without a result, and for final answers without a number."""
-    if not reading.figures or not any(call.answered for call in reading.of(CALCULATE)):
+    """Not right, and none of the final answer's numbers is in any reply of the calculator, to the digits it
+    is written with. None without such a reply, and for final answers without a number."""
+    results = [call for call in reading.of(CALCULATE) if call.answered]
+    if not reading.figures or not results:
         return None
-    answered = [call for call in reading.calls if call.answered]
-    last = [call for call in answered if call.turn == answered[-1].turn]
-    return float(not any(_shown(f, last) for f in reading.figures))
+    return float(not reading.right and not any(_shown(f, results) for f in reading.figures))
 
 
 def _shown(figure: Figure, calls: list[Asked] | tuple[Asked, ...]) -> bool:

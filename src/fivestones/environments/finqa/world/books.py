@@ -8,11 +8,10 @@ from dataclasses import replace
 
 from fivestones.environments.finqa.world.decoding import decodable
 from fivestones.environments.finqa.world.facts import Profile
-from fivestones.environments.finqa.world.identities import balanced
 from fivestones.environments.finqa.world.layout import House, house, lay_out
 from fivestones.environments.finqa.world.ledger import Ledger
 from fivestones.environments.finqa.world.model import Company, Sheet, WorldSplit
-from fivestones.environments.finqa.world.names import REGIONS, SEGMENTS, identity, names, some_of
+from fivestones.environments.finqa.world.names import REGIONS, SEGMENTS, identity, some_of
 from fivestones.environments.finqa.world.topics.registry import topics
 from fivestones.environments.finqa.world.topics.topic import Entry, Topic
 from fivestones.environments.finqa.world.topics.variants import (
@@ -25,8 +24,6 @@ from fivestones.environments.finqa.world.topics.variants import (
 )
 from fivestones.errors import UsageError
 from fivestones.recipe import WorldPart
-
-__all__ = ["balanced", "companies", "decodable", "names"]
 
 SHORT_TABLES = (4, 5)  # of a company of the short profile, where the recipe does not say
 DECOYS = 0.2  # of a company's tables

@@ -10,17 +10,19 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import combinations
 from math import sqrt
 from typing import Any
 
 from fivestones.environments.finqa.grader import grade
 from fivestones.environments.finqa.number import read
+from fivestones.environments.finqa.world.decoding import Undecodable, decode
 from fivestones.environments.finqa.world.replay import (
     NOT_DISCLOSED,
     Books,
     elsewhere,
+    in_base_units,
     replayed,
-    scale_of,
 )
 
 Row = Mapping[str, Any]
@@ -29,6 +31,7 @@ Check = dict[str, Any]
 FIRST = 5  # faults shown
 GUESS = 0.05  # most that is right without looking
 OTHERS = 10  # companies that a plan is tried on
+ABSENT = 0.1  # most of a level that is answered by "not disclosed"; of a family, twice as much
 FEW = 3  # answers of a kind that a small group may share
 Tell = Callable[[int, int, str], None]
 
@@ -45,7 +48,7 @@ def certify(
         ("balanced", lambda: _balanced(tables, unbalanced)),
         ("decodable", lambda: _decodable(tables)),
         ("distractors", lambda: _distractors(rows)),
-        ("apart", lambda: _apart(questions)),
+        ("apart", lambda: _apart(questions, tables)),
         ("oracle", lambda: _oracle(rows, by_company)),
         ("no_tools", lambda: _no_tools(questions)),
         ("shuffled", lambda: _shuffled(questions, by_company)),
@@ -144,20 +147,13 @@ def _value(text: str | None) -> Decimal | None:
 
 
 def _decodable(tables: Sequence[Row]) -> Check:
-    """One row of a label, one column of a name, one scale, and every figure a number."""
+    """One row of a label, one column of a name, one unit, years, and every figure a number."""
     faults = []
     for row in tables:
-        columns, rows = json.loads(row["columns"]), json.loads(row["rows"])
-        where = f"{row['company']} {row['table']}"
-        if len(set(columns)) < len(columns):
-            faults.append(f"{where}: two columns of one name")
-        figures = [cells for cells in rows if any(_value(text) is not None for text in cells[1:])]
-        labels = [cells[0] for cells in rows if any(cells[1:])]
-        if len(set(labels)) < len(labels):
-            faults.append(f"{where}: two rows of one label")
-        for cells in figures:
-            odd = [text for text in cells[1:] if text is not None and _value(text) is None]
-            faults += [f"{where}: {text!r} is not a number" for text in odd]
+        try:
+            decode(row["description"], json.loads(row["columns"]), json.loads(row["rows"]))
+        except Undecodable as why:
+            faults.append(f"{row['company']} {row['table']}: {why}")
     return _check(len(tables), faults)
 
 
@@ -174,8 +170,9 @@ def _distractors(rows: Sequence[Row]) -> Check:
     return _check(sum(kinds.values()), faults, kinds=dict(sorted(kinds.items())))
 
 
-def _apart(questions: Questions) -> Check:
-    """No company, no text, no id twice over the splits; phrasings held out are in the test split only."""
+def _apart(questions: Questions, tables: Sequence[Row]) -> Check:
+    """No company, no text, no id twice over the splits, no company under two names; phrasings held out are in
+    the test split only."""
     faults = []
     homes: dict[str, set[str]] = defaultdict(set)
     texts, ids = Counter[str](), Counter[str]()
@@ -191,14 +188,26 @@ def _apart(questions: Questions) -> Check:
             if row["held_out"] and split != "test":
                 faults.append(f"{row['id']}: held out, found in {split}")
     faults += [f"{name}: in {' and '.join(sorted(where))}" for name, where in homes.items() if len(where) > 1]
+    faults += [
+        f"{one} and {two}: {n} tables of the same figures" for (one, two), n in _copies(tables).items()
+    ]
     faults += [f"asked {n} times: {text}" for text, n in texts.items() if n > 1]
     faults += [f"id {name}: {n} times" for name, n in ids.items() if n > 1]
     new = sum(where == {"test"} for where in worded.values())
     return _check(len(texts), faults, companies=len(homes), phrasings=len(worded), phrasings_of_test_only=new)
 
 
+def _copies(tables: Sequence[Row]) -> dict[tuple[str, str], int]:
+    """Pairs of companies that share tables; one alone may be chance."""
+    holders: dict[str, set[str]] = defaultdict(set)
+    for row in tables:
+        holders[row["rows"]].add(row["company"])
+    shared = Counter(pair for held in holders.values() for pair in combinations(sorted(held), 2))
+    return {pair: n for pair, n in shared.items() if n > 1}
+
+
 def _oracle(rows: Sequence[Row], by_company: Mapping[str, Sequence[Row]]) -> Check:
-    """The plan, replayed, gives the stored answer, in the scale that the table names."""
+    """The plan, replayed, gives the stored answer, in the scales that the tables name."""
     faults, books, at = [], None, ""
     for row in sorted(rows, key=lambda row: str(row["company"])):
         if books is None or at != row["company"]:
@@ -223,38 +232,57 @@ def _wrong(row: Row, books: Books) -> str | None:
     steps = json.loads(row["plan"])
     if row["fewest"] != len(steps):
         return f"fewest is {row['fewest']}, the plan has {len(steps)} calls"
-    if len(json.loads(row["tables"])) == 1 and row["family"] != "conversion":
-        named = scale_of(books, json.loads(row["tables"])[0])
-        said = {word for word in ("thousand", "million", "billion") if f" {word}" in row["answer"]}
-        if said and said != named:
-            return f"answered in {said}, the table is in {named}"
-        if not said and named and row["answer"].startswith("$"):
-            return f"answered without a scale, the table is in {named}"
+    return None if row["answer"] == NOT_DISCLOSED else _misscaled(row, books)
+
+
+def _misscaled(row: Row, books: Books) -> str | None:
+    """The answer once more from the cells in base units, whatever scales the plan goes through."""
+    try:
+        results = in_base_units(row, books)
+    except ValueError as error:
+        return str(error)
+    for field, result in zip(row["answer"].split("; "), results, strict=True):
+        stored = read(field.rpartition(": ")[2])
+        if stored is None or abs(stored.base - result) > stored.tolerance:
+            return f"in base units it comes to {result}, stored is {field!r}"
     return None
 
 
 def _no_tools(questions: Questions) -> Check:
-    """The best constant answer of each group, had it been known beforehand."""
+    """The best constant answer of each group, had it been known beforehand; and always "not disclosed"."""
     faults: list[str] = []
     worst: list[dict[str, Any]] = []
     groups = 0
+    absent: dict[str, dict[str, float]] = {}
     for split, part in questions.items():
         told = [("all", "", row["answer"]) for row in part]
-        told += [("level", row["level"], row["answer"]) for row in part if row["answer"] != NOT_DISCLOSED]
-        told += [("family", row["family"], row["answer"]) for row in part if row["answer"] != NOT_DISCLOSED]
+        told += [(kind, row[kind], row["answer"]) for kind in ("level", "family") for row in part]
         by_group: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for kind, name, answer in told:
             by_group[kind, name][answer] += 1
         for (kind, name), answers in sorted(by_group.items()):
             groups += 1
-            answer, hits = answers.most_common(1)[0]
             n = sum(answers.values())
+            chance = 3 * sqrt(GUESS * n) if kind == "family" else 0  # the best of many guesses, of a few rows
+            if hits := answers.pop(NOT_DISCLOSED, 0):
+                absent.setdefault(split, {})[name or "all"] = _share(hits, n)
+                bound = max(FEW, 2 * ABSENT * n + chance) if kind == "family" else most_absent(n)
+                if hits > bound:
+                    faults.append(f"{split} {kind} {name}: {NOT_DISCLOSED!r} is right in {hits} of {n}")
+            if not answers:
+                continue
+            answer, hits = answers.most_common(1)[0]
             worst.append({"split": split, kind: name, "n": n, "answer": answer, "share": _share(hits, n)})
-            chance = 2 * sqrt(GUESS * n) if kind == "family" else 0  # the best of many guesses, of a few rows
             if hits > max(FEW, GUESS * n + chance):
                 faults.append(f"{split} {kind} {name}: {answer!r} is right in {hits} of {n}")
     worst.sort(key=lambda group: -group["share"])
-    return _check(groups, faults, best_guesses=[group for group in worst if group["n"] >= 20][:20])
+    best = [group for group in worst if group["n"] >= 20][:20]
+    return _check(groups, faults, best_guesses=best, not_disclosed=absent, not_disclosed_bound=ABSENT)
+
+
+def most_absent(count: int) -> int:
+    """Of so many questions of a level: how many may be of a year that is not disclosed."""
+    return max(1, int(ABSENT * count))
 
 
 def _shuffled(questions: Questions, by_company: Mapping[str, Sequence[Row]]) -> Check:

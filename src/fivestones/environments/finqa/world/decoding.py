@@ -11,8 +11,8 @@ from decimal import Decimal
 from fivestones.environments.finqa.number import read
 from fivestones.environments.finqa.world.model import Sheet
 
-SCALES = {"thousands": 1_000, "millions": 1_000_000}
-_IN = re.compile(r"(?<![a-z])in[ _](thousands|millions)\b")
+SCALES = {"thousands": 1_000, "millions": 1_000_000, "billions": 1_000_000_000}
+_IN = re.compile(r"(?<![a-z])in[ _](thousands|millions|billions|dollars|shares|percent)(?![a-z])")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 
 
@@ -50,8 +50,9 @@ def decode(description: str, columns: Sequence[str], rows: Sequence[Sequence[str
             quantity = read(cell)
             if quantity is None:
                 raise Undecodable(f"no number: {cell!r}")
-            factor = 1 if quantity.scaled or quantity.unit == "%" else scale
-            figures[row[0] or "", column] = quantity.base * factor
+            if scale > 1 and (quantity.scaled or quantity.unit == "%"):
+                raise Undecodable(f"two units: {cell!r} under another scale")
+            figures[row[0] or "", column] = quantity.base * scale
     return Decoded(across, figures)
 
 
@@ -75,4 +76,4 @@ def _scale(description: str, columns: Sequence[str], fillers: Sequence[Sequence[
     found = {match for text in texts for match in _IN.findall(text.casefold())}
     if len(found) > 1:
         raise Undecodable("two units")
-    return SCALES[found.pop()] if found else 1
+    return SCALES.get(found.pop(), 1) if found else 1

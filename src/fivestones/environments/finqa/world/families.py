@@ -28,7 +28,7 @@ from fivestones.environments.finqa.world.expressions import (
     total,
 )
 from fivestones.environments.finqa.world.model import Line, Sheet, Unit
-from fivestones.environments.finqa.world.topics.registry import topics
+from fivestones.environments.finqa.world.topics.registry import flows
 
 AMOUNTS = ("usd", "shares", "employees")  # kinds that add up
 
@@ -162,7 +162,7 @@ def ratio(sheet: Sheet) -> Iterator[Draft]:
 def cumulative(sheet: Sheet) -> Iterator[Draft]:
     """A flow over all reported years; a balance at a date does not add up over years."""
     years = sorted(sheet.years)
-    if sheet.unit.kind != "usd" or len(years) < 3 or not _flow(sheet):
+    if sheet.unit.kind != "usd" or len(years) < 3 or sheet.topic not in flows():
         return
     for line in sheet.lines:
         over = [Figure(sheet, line.key, year) for year in years]
@@ -215,12 +215,6 @@ def average(sheet: Sheet) -> Iterator[Draft]:
 def _percent(family: str, expr: Expr, sheet: Sheet, *labels: str, **years: int) -> Draft:
     named = slots(sheet, *labels, **years)
     return Draft(family=family, fields=(("", expr),), form=PERCENT, ask=IN_PERCENT, slots=named)
-
-
-def _flow(sheet: Sheet) -> bool:
-    """Of amounts over a year, not at its end, and no roll-forward of balances."""
-    topic = topics().get(sheet.topic)
-    return topic is not None and not topic.instant and all(line.key != "opening" for line in sheet.lines)
 
 
 SINGLE = (

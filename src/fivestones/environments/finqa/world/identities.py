@@ -57,6 +57,7 @@ class Span:
         return self.low <= other.high + slack and other.low <= self.high + slack
 
 
+Fact = tuple[str, int]  # its name, the year that it is of
 Shown = tuple[str, Span]  # where, what
 
 
@@ -65,7 +66,10 @@ def balanced(company: Company) -> list[str]:
     wrong: list[str] = []
     facts: dict[tuple[str, int], list[Shown]] = {}
     for sheet in company.sheets:
-        topic, tied = origin(sheet.topic)
+        found = origin(sheet.topic)
+        if found is None:
+            continue
+        topic, tied = found
         spans = {where: _span(sheet, where) for where in sheet.values}
         wrong += _sums(sheet, topic, spans)
         if tied:
@@ -102,19 +106,35 @@ def _sums(sheet: Sheet, topic: Topic, spans: dict[tuple[str, int], Span]) -> Ite
                 yield f"{sheet.name}: the parts of {rule.total} do not add up in {year}"
 
 
+def fact_of(sheet: Sheet, key: str, year: int) -> Fact | None:
+    """What a cell says of the company, shown or not: two cells of the same fact answer the same question,
+    whatever their labels. None where the sheet is of another measure (a decoy) or of no known topic."""
+    found = origin(sheet.topic)
+    if found is None or not found[1]:
+        return None
+    topic = found[0]
+    tied = _tied(sheet, topic, key, year)
+    return tied[0] if tied else (f"{topic.name}: {key}", year)
+
+
+def _tied(sheet: Sheet, topic: Topic, key: str, year: int) -> tuple[Fact, bool] | None:
+    """The fact that the topic ties a line to, and whether the line shows it with the other sign."""
+    tie = topic.ties.get(key)
+    if tie is None and sheet.line(key).kind == "item" and "*" in topic.ties:
+        tie = topic.ties["*"].replace("*", key)
+    if tie is None:
+        return None
+    fact, _, shift = tie.removeprefix("-").partition("@")
+    return (fact, year + int(shift or 0)), tie.startswith("-")
+
+
 def _facts(
     sheet: Sheet, topic: Topic, spans: dict[tuple[str, int], Span]
 ) -> Iterator[tuple[str, int, Shown]]:
-    kinds = {line.key: line.kind for line in sheet.lines}
     for (key, year), span in spans.items():
-        tie = topic.ties.get(key)
-        if tie is None and kinds[key] == "item" and "*" in topic.ties:
-            tie = topic.ties["*"].replace("*", key)
-        if tie is None:
-            continue
-        fact, _, shift = tie.removeprefix("-").partition("@")
-        shown = (sheet.name, -span if tie.startswith("-") else span)
-        yield fact, year + int(shift or 0), shown
+        if tied := _tied(sheet, topic, key, year):
+            (fact, at), negated = tied
+            yield fact, at, (sheet.name, -span if negated else span)
 
 
 def _quotients(facts: dict[tuple[str, int], list[Shown]]) -> Iterator[str]:

@@ -7,6 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import lru_cache, reduce
+from itertools import combinations
+from operator import or_
 
 from fivestones.environments.finqa.world.drafts import Draft
 from fivestones.environments.finqa.world.expressions import (
@@ -17,12 +20,14 @@ from fivestones.environments.finqa.world.expressions import (
     figures,
     value,
 )
+from fivestones.environments.finqa.world.identities import fact_of
 from fivestones.environments.finqa.world.model import Company, Sheet
 
 LEVELS = ("L0", "L1", "L2", "L3", "L4", "L5", "L6")
 PLAIN = re.compile(r"(\$ ?)?[\d,]+(\.\d+)?")
 LEAST_BASE = 20  # of its last displayed digit: rounding moves a quotient by less than 2.5%
 LARGEST_QUOTIENT = 1000
+CONSTANTS = frozenset(map(Decimal, (*range(1, 11), 100, 1000, 1_000_000)))  # of expressions
 
 
 def levels(draft: Draft, twins: Iterable[str]) -> tuple[str, ...]:
@@ -63,21 +68,46 @@ class Names:
         self.years = sorted({year for sheet in company.sheets for year in sheet.years})
         self._subjects = Counter(plain(sheet.subject) for sheet in company.sheets)
         self._labels = {s.name: Counter(plain(line.label) for line in s.lines) for s in company.sheets}
+        self._facts = {s.name: {fact_of(s, key, year) for key, year in s.values} for s in company.sheets}
 
     def clear(self, draft: Draft) -> bool:
-        """Whether its words fit its own cells only, and no other table answers it."""
+        """Whether its words fit its own cells only, no other table answers it, and it needs all its own."""
         if any(self._subjects[plain(sheet.subject)] > 1 for sheet in draft.sheets):
             return False
         if any(self._labels[f.sheet.name][plain(f.label)] > 1 for f in draft.figures):
             return False
-        return not any(self._answers(sheet, draft) for sheet in self.sheets if sheet not in draft.sheets)
-
-    def _answers(self, other: Sheet, draft: Draft) -> bool:
-        """Whether `other` shows all of its cells by the same labels and with the same amounts."""
         if draft.missing is not None:
-            _, year = draft.missing
-            return year in other.years and plain(draft.slots["label"]) in self._labels[other.name]
-        return all(self._shows(other, figure) for figure in draft.figures)
+            return not self._disclosed(*draft.missing, plain(draft.slots["label"]))
+        if len(draft.sheets) > 1:
+            return not self._takes_fewer(draft)
+        others = (sheet for sheet in self.sheets if sheet not in draft.sheets)
+        return not any(all(self._shows(other, f) for f in draft.figures) for other in others)
+
+    def _disclosed(self, sheet: Sheet, year: int, label: str) -> bool:
+        """Whether any table shows such a line for the year: under its label, or the same fact under another
+        (the closing balance of a year is the opening one of the next)."""
+        if any(year in s.years and label in self._labels[s.name] for s in self.sheets if s is not sheet):
+            return True
+        facts = {fact_of(sheet, line.key, year) for line in sheet.lines if plain(line.label) == label}
+        return any((facts - {None}) & shown for shown in self._facts.values())
+
+    def _takes_fewer(self, draft: Draft) -> bool:
+        """Whether fewer tables than it has show all of its figures."""
+        covers = set()  # of figures, as bits, for each table
+        for sheet in self.sheets:
+            shown = sum(1 << n for n, figure in enumerate(draft.figures) if self._tells(sheet, figure))
+            if shown:
+                covers.add(shown)
+        every = (1 << len(draft.figures)) - 1
+        count = min(len(draft.sheets) - 1, len(covers))
+        return any(reduce(or_, some) == every for some in combinations(covers, count))
+
+    def _tells(self, other: Sheet, figure: Figure) -> bool:
+        """Whether `other` shows the same amount by its label, or the same fact under another."""
+        if other is figure.sheet or self._shows(other, figure):
+            return True
+        fact = fact_of(figure.sheet, figure.key, figure.year)
+        return fact is not None and fact in self._facts[other.name]
 
     def _shows(self, other: Sheet, figure: Figure) -> bool:
         wanted = plain(figure.label)
@@ -95,6 +125,7 @@ class Names:
         return False
 
 
+@lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """Case, punctuation and articles do not tell two names apart."""
     return " ".join(re.sub(r"[^a-z0-9 ]", " ", text.lower().removeprefix("the ")).split())
@@ -111,6 +142,19 @@ def sound(draft: Draft) -> bool:
                     return False
     except Undefined:
         return False
+    return True
+
+
+def traceable(draft: Draft) -> bool:
+    """Whether the numbers of its expressions tell which cells they are: none shows a constant, no two of
+    different scales show the same."""
+    if all(isinstance(expr, Figure) for _, expr in draft.fields):
+        return True
+    scales: dict[Decimal, int] = {}
+    for figure in draft.figures:
+        shown, scale = abs(figure.value), figure.unit.scale
+        if shown in CONSTANTS or scales.setdefault(shown, scale) != scale:
+            return False
     return True
 
 

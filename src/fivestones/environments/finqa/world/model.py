@@ -91,10 +91,7 @@ class Sheet:
         columns = list(dict.fromkeys(self.place(p)[1] for p in places))
         wanted = columns if len(rows) == 1 else [self.axis, *columns]
         picked = ", ".join(map(_name, wanted))
-        if len(rows) == 1:
-            test = f"= {_text(rows[0])}"
-        else:
-            test = f"IN ({', '.join(map(_text, rows))})"
+        test = f"= {_text(rows[0])}" if len(rows) == 1 else f"IN ({', '.join(map(_text, rows))})"
         return f"SELECT {picked} FROM {_name(self.name)} WHERE {_name(self.axis)} {test}"
 
 

@@ -28,6 +28,7 @@ from fivestones.environments.finqa.world.expressions import (
     percent,
     places,
     total,
+    value,
 )
 from fivestones.environments.finqa.world.model import Line, Sheet
 
@@ -88,6 +89,8 @@ def growth_gap(rng: Random, sheets: Sequence[Sheet]) -> Draft | None:
         return None
     (a, b), (old, new) = found
     rates = [percent(_at(x, new) - _at(x, old), _at(x, old)) for x in (a, b)]
+    if value(rates[0]) < value(rates[1]):  # "by how much did it exceed" has no sign
+        a, b, rates = b, a, rates[::-1]
     slots = {"a": named(_at(a, old)), "b": named(_at(b, old)), "year": old, "year2": new}
     return _draft("growth gap", rates[0] - rates[1], POINTS, IN_POINTS, **slots)
 

@@ -84,7 +84,7 @@ _TEXTS = {
         "* {company}, {year}: what is {a} less {b}?",
     ),
     "growth gap": (
-        "By how much did the growth of {company}'s {a} differ from that of its {b} from {year} to {year2}?",
+        "By how much did the growth of {company}'s {a} exceed that of its {b} from {year} to {year2}?",
         "From {year} to {year2}, what was {company}'s growth of {a} less its growth of {b}?",
         "* {company}, {year} to {year2}: growth of {a} minus growth of {b}?",
     ),

@@ -16,7 +16,7 @@ from fivestones.environments.finqa.world.distractors import answer, distractors
 from fivestones.environments.finqa.world.drafts import NOT_DISCLOSED, PERCENT, POINTS, RATIO, Draft
 from fivestones.environments.finqa.world.expressions import rounded, value
 from fivestones.environments.finqa.world.families import SINGLE, Family
-from fivestones.environments.finqa.world.ladder import LEVELS, Names, formatted, levels, sound
+from fivestones.environments.finqa.world.ladder import LEVELS, Names, formatted, levels, sound, traceable
 from fivestones.environments.finqa.world.model import Company, Sheet
 from fivestones.environments.finqa.world.multi import PAIRS, SEVERAL, MultiFamily
 from fivestones.environments.finqa.world.phrasing import Phrasing, phrasings, worded
@@ -30,6 +30,7 @@ LONGEST = 35  # words, in the short profile
 NIL_LOOKUPS = 0.15  # of those found are asked: nil must not be a good guess
 PAIRED = ("lookup", "net change", "growth", "share", "spread", "ratio", "sum")  # asked of near-duplicates
 YEARLY = ("lookup", "net change", "growth")  # asked of a year that is missing
+TWINS = 4  # questions of near-duplicates for one of a missing year: "not disclosed" must not be a good guess
 TRIES = 100  # draws of a question about several tables
 
 
@@ -63,7 +64,7 @@ class _Maker:
     def _stream(self, name: str) -> Iterator[list[Row]]:
         """Groups of rows: those of a group are asked together."""
         if name == "L4":
-            return self._mixed([self._twins(), self._twins(), self._missing()])
+            return self._mixed([*(self._twins() for _ in range(TWINS)), self._missing()])
         if name in ("L5", "L6"):
             drawn = PAIRS if name == "L5" else SEVERAL
             return self._mixed([self._several(family, name) for family in self._fit(drawn)])
@@ -203,7 +204,7 @@ class _Maker:
         return self.rng.choice([p for p in known if p.held_out == wanted] or known)
 
     def _row(self, draft: Draft, phrasing: Phrasing) -> Row | None:
-        if not sound(draft) or not self.names.clear(draft):
+        if not sound(draft) or not traceable(draft) or not self.names.clear(draft):
             return None
         gold = self._gold(draft)
         question = worded(phrasing, self.company.name, draft)

@@ -12,13 +12,16 @@ from typing import Any
 
 from fivestones.environments.finqa.calculator import calculate
 from fivestones.environments.finqa.number import read
+from fivestones.environments.finqa.world.decoding import Decoded, Undecodable, decode
 from fivestones.environments.tool_use.tools import ToolError
 
 Row = Mapping[str, Any]
 NOT_DISCLOSED = "not disclosed"
 SHOWN = re.compile(r"\((?:[\d,]+(?:\.\d+)?)\)|-?[\d,]*\d(?:\.\d+)?")  # the digits of an answer
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_OPERAND = re.compile(r"\(-\d+(?:\.\d+)?\)|\d+(?:\.\d+)?")  # with its sign: `(-56)` is not `56`
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
+FACTORS = (Decimal(1000), Decimal(1_000_000))  # between scales
 _CONSTANTS = {Decimal(n) for n in (*range(1, 11), 100, 1000, 1_000_000)}
 
 
@@ -30,6 +33,7 @@ class Books:
             row["table"]: (row["description"], json.loads(row["columns"]), json.loads(row["rows"]))
             for row in tables
         }
+        self._decoded: dict[str, Decoded] = {}
 
     @cached_property
     def connection(self) -> sqlite3.Connection:
@@ -53,6 +57,15 @@ class Books:
         if len(found) != 1 or columns.count(column) != 1:
             return None
         return found[0][columns.index(column)]
+
+    def base(self, table: str, row: str, column: str) -> Decimal:
+        """A cell in dollars, shares, percent ... Raises ValueError."""
+        if table not in self._decoded:
+            try:
+                self._decoded[table] = decode(*self.tables[table])
+            except Undecodable as why:
+                raise ValueError(f"{table}: {why}") from None
+        return self._decoded[table].figures[row, column]
 
     def like(self, table: str, row: str, column: str) -> str | None:
         """The cell that would be taken for it: of the same words, or else of the same year."""
@@ -86,9 +99,8 @@ def replayed(row: Row, books: Books) -> str:
         text = books.cell(cell["table"], cell["row"], cell["column"])
         if text != cell["text"] or text not in seen:
             raise ValueError(f"cell {cell} shows {text!r}, its SQL {sorted(filter(None, seen))[:6]}")
-    expressions = [step["arguments"]["expression"] for step in steps if step["name"] == "calculator"]
     numbers = [_number(cell["text"]) for cell in cells]
-    return answered(row["answer"], _results(expressions, numbers))
+    return answered(row["answer"], _results(expressions_of(row), numbers))
 
 
 def _results(expressions: Sequence[str], numbers: Sequence[Decimal]) -> list[Decimal]:
@@ -127,22 +139,57 @@ def elsewhere(row: Row, books: Books) -> str | None:
     if row["answer"] == NOT_DISCLOSED:
         return None
     cells = json.loads(row["cells"])
-    theirs: dict[str, str] = {}
+    theirs: dict[Decimal, Decimal] = {}
     numbers = []
     for cell in cells:
         text = books.like(cell["table"], cell["row"], cell["column"])
         if text is None or read(text) is None:
             return None
         numbers.append(_number(text))
-        theirs.setdefault(format(abs(_number(cell["text"])), "f"), format(numbers[-1], "f"))
-    expressions = [s["arguments"]["expression"] for s in json.loads(row["plan"]) if s["name"] == "calculator"]
+        if theirs.setdefault(_number(cell["text"]), numbers[-1]) != numbers[-1]:
+            return None  # two of its cells show the same number, and theirs do not
+    expressions = expressions_of(row)
     try:
         if not expressions:
             return answered(row["answer"], numbers)
-        moved = [_NUMBER.sub(lambda m: f"({theirs.get(m[0], m[0])})", e) for e in expressions]
-        return answered(row["answer"], [Decimal(calculate(expression)) for expression in moved])
+        return answered(row["answer"], [Decimal(calculate(with_numbers(e, theirs))) for e in expressions])
     except (ToolError, ValueError, ArithmeticError):
         return None
+
+
+def expressions_of(row: Row) -> list[str]:
+    return [s["arguments"]["expression"] for s in json.loads(row["plan"]) if s["name"] == "calculator"]
+
+
+def with_numbers(expression: str, numbers: Mapping[Decimal, Decimal]) -> str:
+    """The same operation on other numbers. An operand is taken with its sign."""
+
+    def put(match: re.Match[str]) -> str:
+        number = Decimal(match[0].strip("()"))
+        return f"({format(numbers.get(number, number), 'f')})"
+
+    return _OPERAND.sub(put, expression)
+
+
+def in_base_units(row: Row, books: Books) -> list[Decimal]:
+    """The results of the plan with every cell in dollars, shares ... as its own table says, and so without
+    factors between scales. Raises ValueError."""
+    numbers: dict[Decimal, Decimal] = {}
+    results = []
+    for cell in json.loads(row["cells"]):
+        base = books.base(cell["table"], cell["row"], cell["column"])
+        shown = _number(cell["text"])
+        if numbers.setdefault(shown, base) != base:
+            raise ValueError(f"two cells of different scales show {shown}")
+        results.append(base)
+    expressions = expressions_of(row)
+    if not expressions:
+        return results
+    known = {**{factor: Decimal(1) for factor in FACTORS}, **numbers}
+    try:
+        return [Decimal(calculate(with_numbers(e, known))) for e in expressions]
+    except (ToolError, ArithmeticError) as error:
+        raise ValueError(f"its expression in base units fails: {error}") from None
 
 
 def absent_year(row: Row, books: Books) -> bool:
@@ -151,13 +198,6 @@ def absent_year(row: Row, books: Books) -> bool:
     _, columns, rows = books.tables[table]
     shown = " ".join([*columns, *(str(cells[0]) for cells in rows)])
     return any(year not in shown for year in _YEAR.findall(row["question"]))
-
-
-def scale_of(books: Books, table: str) -> set[str]:
-    """The scales that a table names: {"million"}."""
-    description, columns, rows = books.tables[table]
-    texts = [description, *columns, *(text for cells in rows for text in cells if text)]
-    return set(re.findall(r"thousand|million|billion", " ".join(texts).lower()))
 
 
 def _number(text: str) -> Decimal:

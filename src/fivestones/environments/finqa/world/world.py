@@ -14,6 +14,8 @@ from random import Random
 from typing import Any
 
 from fivestones.environments.finqa.world.books import companies
+from fivestones.environments.finqa.world.certificate import most_absent
+from fivestones.environments.finqa.world.drafts import NOT_DISCLOSED
 from fivestones.environments.finqa.world.identities import balanced
 from fivestones.environments.finqa.world.model import Company, WorldSplit
 from fivestones.environments.finqa.world.questions import questions
@@ -118,7 +120,15 @@ def _company(part: WorldPart, seed: int, split: WorldSplit, index: int) -> Compa
 
 
 def _short(made: Sequence[_Made], wanted: Levels) -> bool:
-    return any(sum(len(one.questions.get(name, ())) for one in made) < n for name, n in wanted.items())
+    return any(
+        _borne([one.questions.get(name, []) for one in made], count) < count for name, count in wanted.items()
+    )
+
+
+def _borne(lists: Sequence[Sequence[Row]], count: int) -> int:
+    """How many of these can be taken where `count` are wanted: "not disclosed" is a small share of them."""
+    absent = len([row for rows in lists for row in rows if row["answer"] == NOT_DISCLOSED])
+    return sum(map(len, lists)) - absent + min(absent, most_absent(count))
 
 
 def _taken(made: Sequence[_Made], name: str, count: int, seed: int, split: str) -> Iterator[Row]:
@@ -126,7 +136,7 @@ def _taken(made: Sequence[_Made], name: str, count: int, seed: int, split: str) 
     if not count:
         return
     lists = [one.questions.get(name, []) for one in made]
-    had = sum(map(len, lists))
+    had, absent = _borne(lists, count), most_absent(count)
     if had < count:
         raise DataError(
             f"world: {split} {name}: {count} questions are asked for, its {len(lists)} companies bear {had}; "
@@ -134,13 +144,18 @@ def _taken(made: Sequence[_Made], name: str, count: int, seed: int, split: str) 
         )
     order = list(range(len(lists)))
     Random(f"turns:{seed}:{split}:{name}").shuffle(order)
-    taken = 0
+    streams = [iter(rows) for rows in lists]
     while count:
         for at in order:
-            if taken < len(lists[at]) and count:
-                yield lists[at][taken]
-                count -= 1
-        taken += 1
+            row = next(streams[at], None)
+            if row is None or not count:
+                continue
+            if row["answer"] == NOT_DISCLOSED:
+                if not absent:
+                    continue
+                absent -= 1
+            yield row
+            count -= 1
 
 
 class _mapper:

@@ -22,13 +22,17 @@ def topics() -> dict[str, Topic]:
 
 
 @cache
-def origin(name: str) -> tuple[Topic, bool]:
-    """The topic of a sheet, a decoy's too, and whether the sheet shows the company's own facts."""
+def origin(name: str) -> tuple[Topic, bool] | None:
+    """The topic of a sheet, a decoy's too, and whether the sheet shows the company's own facts; None for a
+    topic that is not of the registry."""
     known = topics()
     if name in known:
         return known[name], True
-    variant = next(v for v in VARIANTS if name.endswith(f"_{v.name}"))
-    return known[name.removesuffix(f"_{variant.name}")], variant is EARLIER
+    for variant in VARIANTS:
+        stem = name.removesuffix(f"_{variant.name}")
+        if stem != name and stem in known:
+            return known[stem], variant is EARLIER
+    return None
 
 
 @cache
