@@ -10,6 +10,7 @@ from fivestones.environments.finqa.grader import final_answers, grade
 from fivestones.environments.finqa.tables import Tables
 from fivestones.environments.finqa.tools import SUBMIT, finqa_tools
 from fivestones.environments.tool_use import ToolUse
+from fivestones.environments.tool_use.environment import ERROR
 from fivestones.errors import DataError
 from fivestones.recipe import FinqaPart
 from fivestones.types import Call, Message, Rollout, Score, Split, Task
@@ -52,7 +53,10 @@ class FinqaEnvironment(ToolUse):
         turns: list[Message] = []
         for step in plan:
             call = Call(step["name"], json.dumps(step["arguments"], ensure_ascii=False))
-            turns += [Message("assistant", "", (call,)), Message("tool", self.result(task, turns, call))]
+            told = self.result(task, turns, call)
+            if told.startswith(ERROR):
+                raise DataError(f"task {task.id}: its plan fails at {step['name']}: {told}")
+            turns += [Message("assistant", "", (call,)), Message("tool", told)]
         return (*turns, self._last(task))
 
     def reference_text(self, task: Task) -> str:
