@@ -1,6 +1,6 @@
 """A job with tools, in two plain functions: what do so many items cost?
 
-In a recipe: `environment: {kind: "tools_job:Shop"}`, with rows of `id`, `item`, `count` and `answer`.
+Its recipe is `tools_job.yaml`: fivestones run examples/tools_job.yaml. A row has `id`, `item`, `count`, `answer`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 import fivestones
 import tiny_job
 from fivestones.build import Job
-from fivestones.build_data import Data, load_data
+from fivestones.build_data import Data, load_data, sample_data
 from fivestones.cli import app
 from fivestones.cli.env import reachable
-from fivestones.errors import UsageError
+from fivestones.errors import DataError, UsageError
 from fivestones.recipe_load import load_recipe
 
 HERE = Path(__file__).parent
@@ -93,6 +93,24 @@ def test_what_says_that_it_can_be_imitated_must_show_how(tmp_path: Path) -> None
     job = Job(recipe, load_data(recipe, tmp_path))
     with pytest.raises(UsageError, match=r'task lamp-2 has reference\["output"\].*`demonstration\(task\)`'):
         job.turns(job.tasks("train")[0])
+
+
+@pytest.mark.parametrize(
+    ("turns", "told"), [(1, "no turn after a tool's reply"), (2, "a demonstration has 3 turns; allowed: 3")]
+)
+def test_too_few_turns_are_told_before_any_work(model: Path, tmp_path: Path, turns: int, told: str) -> None:
+    recipe = own_job(tmp_path / "job", f"shop_turns_{turns}", EXAMPLE.read_text("utf-8"))
+    counts = {**tiny_job.COUNTS, **FEW, "model.source": str(model), "environment.max_turns": turns}
+    with pytest.raises(UsageError, match=told):
+        fivestones.run(recipe, counts, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_examples_recipe_has_its_class_and_rows() -> None:
+    recipe = load_recipe(EXAMPLE.with_suffix(".yaml"))
+    job = Job(recipe, load_data(recipe, Path()))
+    assert len(job.tasks("train")) == 36 and len(job.tasks("test")) == 12
+    assert job.turns(job.tasks("train")[0])[-1].content == job.tasks("train")[0].reference["answer"]
 
 
 def test_a_job_closes_the_environment_that_it_made(tmp_path: Path) -> None:
@@ -169,6 +187,23 @@ def test_a_recipe_on_the_public_sets_files_makes_its_tasks(
     assert [task.id for task in job.tasks("test")] == ["t1"]
     assert {tool["function"]["name"] for tool in job.tools} >= {"sql_query", "calculator"}
     assert path.parent.name in str(recipe.environment.finqa and recipe.environment.finqa.data)
+
+
+def test_a_set_without_test_questions_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(HERE / "environments"))
+    import test_finqa_real as real
+
+    real.unpacked(tmp_path / "real", real.rllm_files([real.asked("q1")]))
+    more = "warmup: {kind: none}\nevaluate: {contestants: [base, trained]}\n"
+    recipe = load_recipe(write(tmp_path, f"name: a\nenvironment: {RLLM}\n{more}"))
+    with pytest.raises(DataError, match="no fit question for `test`"):
+        load_data(recipe, tmp_path)
+
+
+def test_levels_that_no_train_question_has_are_told() -> None:
+    recipe = load_recipe("finqa", "smoke", {"environment.finqa.levels": ["L5"]})
+    with pytest.raises(UsageError, match="got L5; the train questions have L0, L1, L2, L3, L4 "):
+        Job(recipe, sample_data(recipe, 10)).tasks("train")
 
 
 # --- env serve ---

@@ -69,13 +69,20 @@ class Job:
             return StructuredEnvironment(spec, self.data.rows, sources)
         if part.kind == "finqa":
             assert self.data.tables is not None
-            made = FinqaEnvironment(self.data.rows, self.data.tables, part.finqa or FinqaPart())
+            asked = part.finqa or FinqaPart()
+            made = FinqaEnvironment(self.data.rows, self.data.tables, asked)
             _answerable(made, part.max_turns)
+            if not made.tasks("train"):
+                there = sorted({str(row["level"]) for row in self.data.rows["train"]})
+                raise UsageError(
+                    f"environment.finqa.levels: got {', '.join(asked.levels)}; the train questions have "
+                    f"{', '.join(there)} (L5 and L6 come with world.multi_train)"
+                )
             return made
         if part.kind == "openenv":
             assert part.openenv is not None
-            asked: dict[Split, int] = {"train": part.openenv.train, "test": part.openenv.test}
-            return RemoteEnvironment(part.openenv.url, count=asked, timeout_s=part.openenv.timeout)
+            counts: dict[Split, int] = {"train": part.openenv.train, "test": part.openenv.test}
+            return RemoteEnvironment(part.openenv.url, count=counts, timeout_s=part.openenv.timeout)
         rows = {**part.options, "rows": self.data.rows}
         made = resolve("environment.kind", part.kind, rows, self.recipe.modules)
         missing = [name for name in OWN_ENVIRONMENT if not hasattr(made, name)]

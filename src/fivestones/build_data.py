@@ -23,7 +23,7 @@ from fivestones.environments.soap import knowledge
 from fivestones.environments.soap.rows import MakeRow, Paraphrase
 from fivestones.environments.soap.spec import spec as soap_spec
 from fivestones.environments.structured import StructuredEnvironment
-from fivestones.errors import UsageError
+from fivestones.errors import DataError, UsageError
 from fivestones.protocols import Progress
 from fivestones.recipe import Recipe, StructuredPart, SynthPart
 from fivestones.teachers import SoapTeacher
@@ -141,6 +141,10 @@ def load_data(recipe: Recipe, folder: Path) -> Data:
     if finqa and finqa.data and finqa.format != "world":
         real = load_real(finqa.data, finqa.format)
         must_train(real)
+        for split in ("train", "test"):
+            if not real.rows[split]:
+                why = "; ".join(real.told) or "the set has none"
+                raise DataError(f"{finqa.data}: no fit question for `{split}`: {why}")
         return Data({"train": real.rows["train"], "test": real.rows["test"]}, real.tables)
     if recipe.environment.kind == "openenv":
         return Data({})  # a server has it

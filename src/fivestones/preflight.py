@@ -13,7 +13,7 @@ import torch
 
 from fivestones.build import Job
 from fivestones.build_data import check_teacher, load_data, sample_data
-from fivestones.errors import DataError
+from fivestones.errors import DataError, UsageError
 from fivestones.machine import available_memory, process_memory
 from fivestones.models.load import device_of
 from fivestones.protocols import Progress
@@ -74,7 +74,7 @@ def check_prompts(stages: Stages) -> Prompts:
         if not begun and (told := too_few(watch.every, stages.recipe.train.steps)):
             log.warning(told)
     if stages.job.tools:
-        stages.chat_of_prompts.check_tools(stages.job.tasks("test")[0].prompt)
+        _can_use_tools(stages)
     if stages.recipe.train.scale == "gdpo":
         _ = stages.job.points
     used, tasks = stages.train_tasks, stages.job.tasks("train")
@@ -102,9 +102,28 @@ def check_prompts(stages: Stages) -> Prompts:
     )
 
 
+def _can_use_tools(stages: Stages) -> None:
+    """Raises UsageError when no turn follows a tool's reply, ModelError when the template cannot say it."""
+    part = stages.recipe.environment
+    if part.max_turns == 1:
+        raise UsageError(
+            f"environment.max_turns is 1, which leaves environment `{part.kind}` no turn after a tool's "
+            "reply; allowed: 2 and more, such as 20"
+        )
+    stages.chat_of_prompts.check_tools(stages.train_tasks[0].prompt)
+
+
 def _can_imitate(stages: Stages) -> None:
     limit = stages.recipe.generation.max_tokens
     references = stages.references(stages.train_tasks)
+    turns, most = stages.recipe.environment.max_turns, 0
+    for task in references:
+        most = max(most, sum(turn.role == "assistant" for turn in stages.job.turns(task)))
+    if most > turns:
+        raise UsageError(
+            f"environment.max_turns: got {turns}, and a demonstration has {most} turns; allowed: {most} and "
+            "more"
+        )
     if all(stages.longest_turn(task) > limit for task in references):
         raise DataError(no_demonstrations(len(references), limit))
 

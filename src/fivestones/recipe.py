@@ -143,8 +143,10 @@ class FinqaPart(Part):
 
     @model_validator(mode="after")
     def _whole(self) -> FinqaPart:
-        if (self.format == "world") != (self.data is None):
-            raise ValueError(f"format `{self.format}`: `data` goes with the formats rllm and snorkel")
+        if self.format != "world" and self.data is None:
+            raise ValueError(f"format `{self.format}` needs `data`, where it lies")
+        if self.format == "world" and self.data is not None:
+            raise ValueError("`data` goes with the formats rllm and snorkel: give `format` too")
         return self
 
 
@@ -376,7 +378,10 @@ class Recipe(Part):
         given = [name for name in ("synth", "world", "files") if getattr(self, name) is not None]
         if kind == "openenv" or (finqa and finqa.data):
             if given:
-                raise ValueError(f"{given[0]}: environment.kind `{kind}` brings its own data; leave it out")
+                raise ValueError(
+                    f"{given[0]}: environment.kind `{kind}` brings its own data here; leave it out "
+                    f"({given[0]}=null, where a profile gives it)"
+                )
             return
         if kind == "finqa":
             if given != ["world"]:

@@ -112,7 +112,7 @@ class Server:
                 logger=_log,
             )
         except (OSError, OverflowError) as error:
-            raise UsageError(f"cannot listen at {host}:{port}: {error}") from error
+            raise UsageError(f"cannot listen at {host}:{port}: {error}; choose another port") from error
         try:
             started(next(iter(server.sockets)).getsockname()[1])
             await stop.wait()
