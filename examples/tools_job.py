@@ -1,6 +1,6 @@
 """A job with tools, in two plain functions: what do so many items cost?
 
-Its recipe is `tools_job.yaml`: fivestones run examples/tools_job.yaml. A row has `id`, `item`, `count`, `answer`.
+Run it: fivestones run examples/tools_job.yaml. A row has `id`, `item`, `count` and `answer`.
 """
 
 from collections.abc import Mapping, Sequence
