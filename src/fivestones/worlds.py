@@ -116,7 +116,7 @@ def sample_world(part: WorldPart, seed: int, count: int) -> tuple[dict[Split, Se
     """A small world of the same kind: about `count` questions of each split."""
     changes: dict[str, int] = {"companies_val": 1, "val": 0, "multi_val": 0, "workers": 1}
     for split in ("train", "test"):
-        changes[f"companies_{split}"] = min(2, getattr(part, f"companies_{split}"))
+        changes[f"companies_{split}"] = min(max(2, count // 10), getattr(part, f"companies_{split}"))
         changes[split] = min(count, getattr(part, split))
         changes[f"multi_{split}"] = min(max(2, count // 4), getattr(part, f"multi_{split}"))
     world = make_world(part.model_copy(update=changes), seed, 1, lambda done, total, text: None)
