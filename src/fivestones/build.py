@@ -69,14 +69,13 @@ class Job:
             return StructuredEnvironment(spec, self.data.rows, sources)
         if part.kind == "finqa":
             assert self.data.tables is not None
-            asked = part.finqa or FinqaPart()
-            made = FinqaEnvironment(self.data.rows, self.data.tables, asked)
+            made = FinqaEnvironment(self.data.rows, self.data.tables, self._finqa)
             _answerable(made, part.max_turns)
             if not made.tasks("train"):
                 there = sorted({str(row["level"]) for row in self.data.rows["train"]})
                 raise UsageError(
-                    f"environment.finqa.levels: got {', '.join(asked.levels)}; the train questions have "
-                    f"{', '.join(there)} (L5 and L6 come with world.multi_train)"
+                    f"environment.finqa.levels: got {', '.join(self._finqa.levels)}; the train questions "
+                    f"have {', '.join(there)} (L5 and L6 come with world.multi_train)"
                 )
             return made
         if part.kind == "openenv":
@@ -89,6 +88,10 @@ class Job:
         if missing:
             raise UsageError(f"environment `{part.kind}` lacks {', '.join(missing)}")
         return made
+
+    @property
+    def _finqa(self) -> FinqaPart:
+        return self.recipe.environment.finqa or FinqaPart()
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
@@ -117,9 +120,9 @@ class Job:
     @property
     def held_out(self) -> Mapping[str, str]:
         """Tag -> the value that training never sees."""
-        synth, finqa = self.recipe.synth, self.recipe.environment.finqa or FinqaPart()
+        synth = self.recipe.synth
         if self.recipe.environment.kind == "finqa":
-            several = {} if {"L5", "L6", "multi"} & set(finqa.levels) else {"tables": "multi"}
+            several = {} if {"L5", "L6", "multi"} & set(self._finqa.levels) else {"tables": "multi"}
             return {**several, "wording": "held out"}
         return {"style": synth.held_out_style} if synth and synth.held_out_style else {}
 
@@ -270,14 +273,13 @@ class Job:
         )
 
     def _diagnosed(self, task: Task, rollout: Rollout) -> Mapping[str, float | None]:
-        part, env = self.recipe.environment.finqa or FinqaPart(), self.environment
-        return diagnose(task, rollout.messages, rollout.finish, part.grading, env.submit)
+        grading, submit = self._finqa.grading, self.environment.submit
+        return diagnose(task, rollout.messages, rollout.finish, grading, submit)
 
     def _real_questions(self, name: str, path: Path) -> Dataset:
         """The test questions of a public set, with tables of their own."""
         real = load_real(path)
-        part = self.recipe.environment.finqa or FinqaPart()
-        env = FinqaEnvironment({"test": real.rows["test"]}, real.tables, part)
+        env = FinqaEnvironment({"test": real.rows["test"]}, real.tables, self._finqa)
         tasks = [replace(t, id=f"{name}-{t.id}") for t in env.tasks("test")]
         return Dataset(
             name, tasks, Known(env.scorer), env.lenient, env.scorer.names, diagnose=self._diagnosed

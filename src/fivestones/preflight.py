@@ -115,17 +115,15 @@ def _can_use_tools(stages: Stages) -> None:
 
 def _can_imitate(stages: Stages) -> None:
     limit = stages.recipe.generation.max_tokens
-    references = stages.references(stages.train_tasks)
-    turns, most = stages.recipe.environment.max_turns, 0
-    for task in references:
-        most = max(most, sum(turn.role == "assistant" for turn in stages.job.turns(task)))
+    said = [stages.turn_tokens(task) for task in stages.references(stages.train_tasks)]
+    turns, most = stages.recipe.environment.max_turns, max(map(len, said), default=0)
     if most > turns:
         raise UsageError(
             f"environment.max_turns: got {turns}, and a demonstration has {most} turns; allowed: {most} and "
             "more"
         )
-    if all(stages.longest_turn(task) > limit for task in references):
-        raise DataError(no_demonstrations(len(references), limit))
+    if all(max(tokens) > limit for tokens in said):
+        raise DataError(no_demonstrations(len(said), limit))
 
 
 def _must_fit(

@@ -9,6 +9,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
+from fivestones.data.certificate import NAME, changed_files
 from fivestones.data.store import iter_rows, read_rows, sha256, write_rows
 from fivestones.environments.finqa.tables import Table, Tables
 from fivestones.environments.finqa.world import certificate
@@ -21,7 +22,6 @@ from fivestones.runlog import write_json
 from fivestones.types import Split
 
 Row = Mapping[str, Any]
-NAME = "certificate.json"
 KIND = "finqa"
 SPLITS = ("train", "val", "test")
 COLUMNS = ("id", "company", "level", "question", "answer", "plan")
@@ -53,7 +53,7 @@ def make_data(recipe: Recipe, folder: Path, progress: Progress | None) -> MadeWo
         there = body.get("settings") or {}
         if {**there, "generator": None} != {**settings, "generator": None}:
             raise RunExistsError(f"{folder}: holds data of other settings; choose another directory")
-        if changed := _changed(folder, body):
+        if changed := changed_files(folder, {"files": {}, **body}):
             raise RunExistsError(
                 f"{folder}: {changed[0]} is missing or was changed after it was certified; choose another "
                 "directory, or delete this one"
@@ -85,7 +85,8 @@ def make_data(recipe: Recipe, folder: Path, progress: Progress | None) -> MadeWo
 def verify_world(folder: Path) -> list[str]:
     """What does not hold of the certificate, everything recomputed from the files."""
     body = read_certificate(folder)
-    findings = [f"{name}: is missing, or not the file that was certified" for name in _changed(folder, body)]
+    changed = changed_files(folder, {"files": {}, **body})
+    findings = [f"{name}: is missing, or not the file that was certified" for name in changed]
     if findings:
         return findings
     tables = read_rows(folder / "tables.parquet")
@@ -142,8 +143,3 @@ def _settings(part: WorldPart, seed: int) -> dict[str, Any]:
     generator = f"{KIND} {digest_of(package_files('fivestones.environments.finqa.world'))}"
     told = part.model_dump(mode="json", exclude={"workers"})
     return {"seed": seed, "generator": generator, "world": told}
-
-
-def _changed(folder: Path, body: Mapping[str, Any]) -> list[str]:
-    files = body.get("files") or {}
-    return [n for n, digest in files.items() if not (folder / n).is_file() or sha256(folder / n) != digest]

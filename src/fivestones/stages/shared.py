@@ -182,11 +182,11 @@ class Shared:
             raise DataError(no_demonstrations(long, self.recipe.generation.max_tokens))
         return out
 
-    def longest_turn(self, task: Task) -> int:
-        """Tokens of the longest turn that the task's demonstration says, end token included."""
+    def turn_tokens(self, task: Task) -> list[int]:
+        """Of each turn that the task's demonstration says: its tokens, end token included."""
         said = [self.chat_of_prompts.spoken(t) for t in self.job.turns(task) if t.role == "assistant"]
         plain = {"add_special_tokens": False, "split_special_tokens": True}
-        return 1 + max(len(self.tokenizer(text, **plain)["input_ids"]) for text in said)
+        return [1 + len(self.tokenizer(text, **plain)["input_ids"]) for text in said]
 
     def too_long(self, mask: Sequence[bool]) -> bool:
         """A turn of the episode, of which `mask` [C] marks what an assistant says, could not be sampled."""

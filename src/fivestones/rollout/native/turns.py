@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ class Past:
     start: int
     keys: KeyValues  # layer -> keys, values [H, tokens, D]
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         return sum(x.numel() * x.element_size() for pair in self.keys.values() for x in pair)
 
