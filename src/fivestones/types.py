@@ -30,11 +30,13 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn. What a model sampled is its raw text, calls and all; `calls` are those of a demonstration,
-    which the chat template writes in its own syntax behind `content`."""
+    which the chat template writes in its own syntax behind `content`. A demonstrated mistake, there to show
+    how it is mended, is not to be imitated."""
 
     role: Role
     content: str
     calls: tuple[Call, ...] = ()
+    imitate: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

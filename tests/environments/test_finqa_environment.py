@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from attempts import rollout
 from fivestones.build import Job
 from fivestones.build_data import Data
 from fivestones.environments.finqa.environment import FinqaEnvironment
+from fivestones.environments.finqa.mistakes import misspelt
 from fivestones.environments.finqa.tables import Table, Tables
 from fivestones.errors import DataError
 from fivestones.recipe import FinqaPart
@@ -79,6 +81,45 @@ def test_the_demonstration_is_an_episode_that_the_tools_answer_and_the_scorer_re
         (score,) = env.scorer(task, [rollout(task, said)])
         assert (score.reward, dict(score.failed)) == (1.0, {})
         assert env.lenient(said) == {"answer": "$ 1,234 million"}
+
+
+def test_a_recovery_shows_an_error_that_is_not_imitated_and_how_it_is_mended() -> None:
+    rows = [{**row(), "id": f"orion-{n}"} for n in range(40)]
+    plain, env = environment(*rows), environment(*rows, recoveries=1.0)
+    slips = set()
+    for task in env.tasks("test"):
+        turns = env.demonstration(task)
+        wrong = [n for n, t in enumerate(turns) if not t.imitate]
+        assert len(wrong) == 1
+        said, told, mended = turns[wrong[0] : wrong[0] + 3]
+        assert told.content.startswith("error: ") and told.role == "tool"
+        assert said.calls[0].name == mended.calls[0].name and said.calls[0] != mended.calls[0]
+        rest = (*turns[: wrong[0]], *turns[wrong[0] + 2 :])
+        assert rest == tuple(plain.demonstration(task))
+        assert turns == env.demonstration(task)  # the same in every process
+        slips.add(said.calls[0])
+    assert {slip.name for slip in slips} == {"get_table_info", "sql_query"} and len(slips) > 10
+
+
+def test_only_the_share_asked_for_shows_a_recovery() -> None:
+    rows = [{**row(), "id": f"orion-{n}"} for n in range(400)]
+    env = environment(*rows, recoveries=0.25)
+    erring = sum(any(not t.imitate for t in env.demonstration(task)) for task in env.tasks("test"))
+    assert 70 <= erring <= 130
+
+
+def test_a_name_is_misspelt_only_where_it_stands() -> None:
+    draw = random.Random(1)
+    query = Call(
+        "sql_query", json.dumps({**QUERY, "query": "SELECT y2024 FROM revenue WHERE y20245 = 'y2023'"})
+    )
+    for _ in range(50):
+        wrong = misspelt(query, ["y2024"], draw)
+        assert wrong is not None
+        text = json.loads(wrong.arguments)["query"]
+        assert "SELECT y2024 FROM" not in text and text.endswith("FROM revenue WHERE y20245 = 'y2023'")
+    assert misspelt(query, ["y2022"], draw) is None and misspelt(query, [], draw) is None
+    assert misspelt(Call("calculator", '{"expression": "y2024"}'), ["y2024"], draw) is None
 
 
 @pytest.mark.parametrize(

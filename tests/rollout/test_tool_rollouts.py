@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -44,6 +45,11 @@ def test_a_demonstration_is_what_collect_would_have_sampled(name: str, data: st.
     (rollout,) = rolled(c, World([heard]), [said])
     ids, mask = c.episode_ids(PROMPT, turns)
     assert rollout.completion_ids == ids and rollout.loss_mask == mask and rollout.finish == "stop"
+    # a mistake is said and heard like any turn, and not imitated
+    wrong = [replace(t, imitate=False) if t.role == "assistant" else t for t in turns[:-1]]
+    assert c.episode_ids(PROMPT, [*wrong, turns[-1]])[0] == ids
+    own = len(c.answer_ids(said[-1]))
+    assert c.episode_ids(PROMPT, [*wrong, turns[-1]])[1] == (False,) * (len(ids) - own) + (True,) * own
     # each sampled token is counted once
     sampled = [i for text in said for i in c.answer_ids(text)]
     assert [i for i, own in zip(ids, mask, strict=True) if own] == sampled

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestones.train.pack import Row, pack
+from fivestones.train.pack import Row, from_one_prompt, pack
 from fivestones.types import Sample
 from tiny import sample
 
@@ -21,11 +21,11 @@ def test_golden() -> None:
     c = sample([7], [8, 9])
     (row,) = pack([a, b, c], 100)
     assert row.input_ids.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8, 9]]
-    assert row.predicting.tolist() == [1, 2, 3, 1, 6, 7]
-    assert row.targets.tolist() == [3, 4, 5, 6, 8, 9]
-    assert row.loss_mask.tolist() == [True, False, True, True, True, True]
-    assert row.old_logprobs.tolist() == [-1.0, 0.0, -2.0, 0.0, 0.0, 0.0]
-    assert row.advantages.tolist() == [2.0, 0.0, 2.0, -1.0, 1.0, 1.0]
+    assert row.counted.tolist() == [True, False, True, True, True, True]
+    assert row.predicting.tolist() == [1, 3, 1, 6, 7]
+    assert row.targets.tolist() == [3, 5, 6, 8, 9]
+    assert row.old_logprobs.tolist() == [-1.0, -2.0, 0.0, 0.0, 0.0]
+    assert row.advantages.tolist() == [2.0, 2.0, -1.0, 1.0, 1.0]
     assert row.layout.position_ids().tolist() == [[0, 1, 2, 3, 4, 2, 0, 1, 2]]
     assert row.tokens == 9
 
@@ -36,20 +36,26 @@ def test_no_samples_no_rows() -> None:
 
 def unpack(row: Row) -> list[Found]:
     out: list[Found] = []
-    t = 0
+    t = done = 0
     for s in row.layout.segments:
         prompt = tuple(row.input_ids[0, s.start : s.start + s.prompt].tolist())
         at = s.start + s.prompt
         for n in s.lengths:
-            cut = slice(t, t + n)
-            tokens = tuple(row.input_ids[0, at : at + n].tolist())
-            assert tuple(row.targets[cut].tolist()) == tokens
-            assert row.predicting[cut].tolist() == [s.start + s.prompt - 1, *range(at, at + n - 1)]
-            rest = (row.loss_mask[cut], row.advantages[cut], row.old_logprobs[cut])
-            out.append((prompt, tokens, *(tuple(x.tolist()) for x in rest)))  # type: ignore[arg-type]
-            at, t = at + n, t + n
-    assert t == len(row.targets)
+            tokens = row.input_ids[0, at : at + n]
+            counted = row.counted[done : done + n]
+            cut = slice(t, t + int(counted.sum()))
+            assert row.targets[cut].equal(tokens[counted])
+            before = torch.tensor([s.start + s.prompt - 1, *range(at, at + n - 1)])
+            assert row.predicting[cut].equal(before[counted])
+            rest = (row.advantages[cut], row.old_logprobs[cut])
+            out.append((prompt, *(tuple(x.tolist()) for x in (tokens, counted, *rest))))  # type: ignore[arg-type]
+            at, t, done = at + n, cut.stop, done + n
+    assert t == len(row.targets) == int(row.counted.sum())
     return out
+
+
+def counted(s: Sample, values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(v for v, m in zip(values, s.loss_mask, strict=True) if m)
 
 
 def drawn(groups: Sequence[tuple[int, Sequence[int]]]) -> list[Sample]:
@@ -75,7 +81,10 @@ def drawn(groups: Sequence[tuple[int, Sequence[int]]]) -> list[Sample]:
 def test_every_sample_is_in_exactly_one_row(groups: list[tuple[int, list[int]]], budget: int) -> None:
     samples = drawn(groups)
     rows = pack(samples, budget)
-    wanted = [(s.prompt_ids, s.completion_ids, s.loss_mask, s.advantages, s.logprobs) for s in samples]
+    wanted = [
+        (s.prompt_ids, s.completion_ids, s.loss_mask, counted(s, s.advantages), counted(s, s.logprobs))
+        for s in samples
+    ]
     assert sorted(x for r in rows for x in unpack(r)) == sorted(wanted)
     for row in rows:
         # over the budget only where a single sample is
@@ -88,3 +97,24 @@ def test_a_prompt_is_computed_once_a_row() -> None:
     assert pack(samples, 1000)[0].tokens == 31 + 40
     split = pack(samples, 50)  # three completions beside each copy of the prompt
     assert sorted(len(r.layout.segments[0].lengths) for r in split) == [2, 3, 3]
+
+
+def test_a_sample_of_which_nothing_counts_is_left_out() -> None:
+    a, b = sample([1], [2, 3], mask=[False, False]), sample([1], [4])
+    assert [r.input_ids.tolist() for r in pack([a, b], 100)] == [[[1, 4]]]
+    assert pack([a], 100) == []
+
+
+def test_what_all_prompts_begin_with_becomes_the_prompt() -> None:
+    a = sample([1, 2, 3], [7, 8], mask=[True, False], logprobs=[-1.0, 0.0])
+    b = sample([1, 2, 4, 5], [9])
+    first, second = from_one_prompt([a, b])
+    assert first.prompt_ids == second.prompt_ids == (1, 2)
+    assert first.completion_ids == (3, 7, 8) and second.completion_ids == (4, 5, 9)
+    assert first.loss_mask == (False, True, False) and first.logprobs == (0.0, -1.0, 0.0)
+    assert second.advantages == (0.0, 0.0, 1.0)
+    assert from_one_prompt([a, a]) == [a, a] and from_one_prompt([]) == []
+    apart = [a, sample([9], [9])]
+    assert from_one_prompt(apart) == apart  # nothing in common
+    inside = from_one_prompt([sample([1], [5]), sample([1, 2], [6])])
+    assert [s.completion_ids for s in inside] == [(5,), (2, 6)]

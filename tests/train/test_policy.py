@@ -139,15 +139,18 @@ def test_checkpointing_and_splitting_change_nothing(lora: Lora | None) -> None:
         assert got["grad_norm"] == pytest.approx(plain["grad_norm"], rel=1e-5)
 
 
-def test_imitation_is_the_mean_negative_log_likelihood() -> None:
+@pytest.mark.parametrize("begin", [(), (5, 6, 7, 8)], ids=["", "one beginning"])
+def test_imitation_is_the_mean_negative_log_likelihood(begin: tuple[int, ...]) -> None:
     p, model, total, tokens = policy(temperature=0.5), tiny.model(), 0.0, 0
-    for s in batch():
+    samples = [replace(s, prompt_ids=begin + s.prompt_ids) for s in batch()]
+    for s in samples:
         ids = torch.tensor([[*s.prompt_ids, *s.completion_ids]])
         lp = model(ids).logits[0, len(s.prompt_ids) - 1 : -1].log_softmax(-1)
         picked = lp.gather(1, torch.tensor(s.completion_ids)[:, None])[:, 0][torch.tensor(s.loss_mask)]
         total, tokens = total - float(picked.detach().sum()), tokens + len(picked)
-    assert p.imitate(batch(), 1e-2)["loss"] == pytest.approx(total / tokens, rel=1e-5)
-    losses = [p.imitate(batch(), 1e-2)["loss"] for _ in range(15)]
+    assert p.imitate(samples, 1e-2)["loss"] == pytest.approx(total / tokens, rel=1e-5)
+    assert not p.dense
+    losses = [p.imitate(samples, 1e-2)["loss"] for _ in range(15)]
     assert losses[-1] < 0.5 * losses[0]
 
 

@@ -94,8 +94,9 @@ class Chat:
     def episode_ids(
         self, prompt: Sequence[Message], turns: Sequence[Message]
     ) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-        """Tokens of the turns after a prompt [C], and which of them an assistant says [C]: what a rollout
-        with these turns would have sampled and heard. The last turn is an assistant's."""
+        """Tokens of the turns after a prompt [C], and which of them to imitate [C], what an assistant says
+        but for its mistakes: what a rollout with these turns would have sampled and heard. The last turn is
+        an assistant's."""
         messages, ids, mask = list(prompt), list[int](), list[bool]()
         for said, replies in _exchanges(turns):
             text = self.spoken(said)
@@ -104,7 +105,7 @@ class Chat:
             heard = self.reply_ids(messages, replies, ended=True) if replies else ()
             messages += replies
             ids += [*own, *heard]
-            mask += [True] * len(own) + [False] * len(heard)
+            mask += [said.imitate] * len(own) + [False] * len(heard)
         return tuple(ids), tuple(mask)
 
     def spoken(self, message: Message) -> str:

@@ -13,10 +13,10 @@ from fivestones.train.pack import Row
 
 
 def dense_logprobs(model: Any, row: Row, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Log-probs and entropies [T], one ordinary causal sequence (prompt + completion) at a time."""
+    """Log-probs and entropies [S], one ordinary causal sequence (prompt + completion) at a time."""
     device = row.input_ids.device if model.device is None else model.device
     head = model.get_output_embeddings().weight
-    logprobs, entropies = [], []
+    logprobs, entropies, done = [], [], 0
     for segment in row.layout.segments:
         prompt = row.input_ids[0, segment.start : segment.start + segment.prompt]
         at = segment.start + segment.prompt
@@ -29,11 +29,12 @@ def dense_logprobs(model: Any, row: Row, temperature: float = 1.0) -> tuple[Tens
                 layout=layout,
                 use_cache=False,
             )
-            hidden = out.last_hidden_state[0, segment.prompt - 1 : -1]
-            lp, entropy = chunked_logprobs(hidden, head, ids[segment.prompt :], temperature)
+            counted = row.counted[done : done + length].to(device)
+            hidden = out.last_hidden_state[0, segment.prompt - 1 : -1][counted]
+            lp, entropy = chunked_logprobs(hidden, head, ids[segment.prompt :][counted], temperature)
             logprobs.append(lp)
             entropies.append(entropy)
-            at += length
+            at, done = at + length, done + length
     return torch.cat(logprobs), torch.cat(entropies)
 
 

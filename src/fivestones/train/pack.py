@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
@@ -15,15 +15,16 @@ from fivestones.types import Sample
 
 @dataclass(frozen=True)
 class Row:
-    """One forward pass. N row tokens, T completion tokens, in the order of the samples."""
+    """One forward pass. N row tokens, T completion tokens, S of them counted by the loss; in the order of the
+    samples. The output head, a fifth of a small model's work, is applied where the loss counts."""
 
     input_ids: Tensor  # [1, N]
     layout: PackedLayout
-    predicting: Tensor  # [T] row position whose hidden state predicts each completion token
-    targets: Tensor  # [T]
-    loss_mask: Tensor  # [T] bool
-    old_logprobs: Tensor  # [T] nats
-    advantages: Tensor  # [T]
+    counted: Tensor  # [T] bool
+    predicting: Tensor  # [S] row position whose hidden state predicts each counted token
+    targets: Tensor  # [S]
+    old_logprobs: Tensor  # [S] nats
+    advantages: Tensor  # [S]
 
     @property
     def tokens(self) -> int:
@@ -32,9 +33,10 @@ class Row:
 
 def pack(samples: Sequence[Sample], token_budget: int) -> list[Row]:
     """Neighbouring samples with one prompt share it. A group over the budget is split: its prompt is then
-    computed once a part. The longest rows come first, so that memory that will not suffice fails at once."""
+    computed once a part. The longest rows come first, so that memory that will not suffice fails at once. A
+    sample of which the loss counts nothing is left out."""
     units: list[tuple[int, list[Sample]]] = []
-    for prompt, same in groupby(samples, key=lambda s: s.prompt_ids):
+    for prompt, same in groupby((s for s in samples if any(s.loss_mask)), key=lambda s: s.prompt_ids):
         tokens, part = len(prompt), list[Sample]()
         for s in same:
             if part and tokens + len(s.completion_ids) > token_budget:
@@ -55,6 +57,27 @@ def pack(samples: Sequence[Sample], token_budget: int) -> list[Row]:
     return [_row(parts) for _, parts in sorted(rows, key=lambda r: -r[0])]
 
 
+def from_one_prompt(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples with the tokens that all their prompts begin with as one prompt, which a row computes
+    once; the rest of each prompt is the uncounted beginning of its completion. Equal for the loss."""
+    prompts = [s.prompt_ids for s in samples]
+    first, last = min(prompts, default=()), max(prompts, default=())
+    cut = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return [_moved(s, cut) for s in samples] if cut else list(samples)
+
+
+def _moved(s: Sample, cut: int) -> Sample:
+    rest = s.prompt_ids[cut:]
+    return replace(
+        s,
+        prompt_ids=s.prompt_ids[:cut],
+        completion_ids=(*rest, *s.completion_ids),
+        loss_mask=(False,) * len(rest) + s.loss_mask,
+        logprobs=(0.0,) * len(rest) + s.logprobs,
+        advantages=(0.0,) * len(rest) + s.advantages,
+    )
+
+
 def _row(groups: Sequence[Sequence[Sample]]) -> Row:
     ids: list[int] = []
     predicting: list[int] = []
@@ -66,12 +89,13 @@ def _row(groups: Sequence[Sequence[Sample]]) -> Row:
             predicting += [last_prompt, *range(len(ids), len(ids) + len(s.completion_ids) - 1)]
             ids += s.completion_ids
     flat = [s for group in groups for s in group]
+    counted = torch.tensor([m for s in flat for m in s.loss_mask])
     return Row(
         input_ids=torch.tensor([ids]),
         layout=PackedLayout([(len(g[0].prompt_ids), [len(s.completion_ids) for s in g]) for g in groups]),
-        predicting=torch.tensor(predicting),
-        targets=torch.tensor([t for s in flat for t in s.completion_ids]),
-        loss_mask=torch.tensor([m for s in flat for m in s.loss_mask]),
-        old_logprobs=torch.tensor([x for s in flat for x in s.logprobs]),
-        advantages=torch.tensor([a for s in flat for a in s.advantages]),
+        counted=counted,
+        predicting=torch.tensor(predicting)[counted],
+        targets=torch.tensor([t for s in flat for t in s.completion_ids])[counted],
+        old_logprobs=torch.tensor([x for s in flat for x in s.logprobs])[counted],
+        advantages=torch.tensor([a for s in flat for a in s.advantages])[counted],
     )

@@ -25,7 +25,7 @@ from fivestones.train.check import dense_logprobs, disagreement
 from fivestones.train.logprobs import chunked_logprobs
 from fivestones.train.loss import clipped_loss, k3
 from fivestones.train.masters import Masters
-from fivestones.train.pack import Row, pack
+from fivestones.train.pack import Row, from_one_prompt, pack
 from fivestones.types import Sample
 
 log = logging.getLogger(__name__)
@@ -105,19 +105,18 @@ class TorchPolicy:
 
         def token_loss(row: Row, logprobs: Tensor, entropy: Tensor) -> Tensor:
             old = row.old_logprobs.to(logprobs.device)
-            mask = row.loss_mask.to(logprobs.device)
             loss, clipped = clipped_loss(
                 logprobs, old, row.advantages.to(logprobs.device), part.clip_low, part.clip_high
             )
-            sums.tokens += int(mask.sum())
-            sums.entropy += float(entropy[mask].sum())
-            sums.clipped += float(clipped[mask].sum())
-            sums.mismatch += float(k3(old, logprobs.detach())[mask].sum())
+            sums.tokens += len(old)
+            sums.entropy += float(entropy.sum())
+            sums.clipped += float(clipped.sum())
+            sums.mismatch += float(k3(old, logprobs.detach()).sum())
             if self._reference is not None:
                 with torch.no_grad():
                     reference = self._logprobs(self._reference, row, self.temperature)[0]
                 penalty = k3(logprobs, reference)
-                sums.kl += float(penalty.detach()[mask].sum())
+                sums.kl += float(penalty.detach().sum())
                 loss = loss + part.kl * penalty
             return loss
 
@@ -153,7 +152,7 @@ class TorchPolicy:
     def imitate(self, samples: Sequence[Sample], lr: float) -> Mapping[str, float]:
         """One step of supervised fine-tuning on the completions: mean negative log-likelihood a token."""
         tokens = sum(sum(s.loss_mask) for s in samples)
-        rows = pack(samples, self.train_part.token_budget)
+        rows = pack(from_one_prompt(samples), self.train_part.token_budget)
         loss = self._accumulate(rows, lambda row, logprobs, entropy: -logprobs, tokens)
         norm = self.masters.step(lr, self.train_part.grad_clip)
         release_memory()
@@ -169,14 +168,13 @@ class TorchPolicy:
         total = 0.0
         for row in rows:
             logprobs, entropy = self._logprobs(self.model, row, temperature)
-            mask = row.loss_mask.to(logprobs.device)
-            loss = (token_loss(row, logprobs, entropy) * mask).sum() / constant
+            loss = token_loss(row, logprobs, entropy).sum() / constant
             loss.backward()
             total += float(loss.detach())
         return total
 
     def _logprobs(self, model: Any, row: Row, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Log-probs and entropies [T] of the row's completion tokens."""
+        """Log-probs and entropies [S] of the row's counted tokens."""
         if self.dense:
             return dense_logprobs(model, row, temperature)
         out = model.get_decoder()(

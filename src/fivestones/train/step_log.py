@@ -10,7 +10,7 @@ import numpy as np
 
 from fivestones.train.gdpo import Points
 from fivestones.train.samples import contrast
-from fivestones.types import Group
+from fivestones.types import Group, Message
 
 
 def group_metrics(
@@ -55,7 +55,7 @@ def rollout_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
     return [
         {
             "task_id": g.task.id,
-            "prompt": [asdict(m) for m in r.messages[:-1]],  # earlier turns included
+            "prompt": [_turn(m) for m in r.messages[:-1]],  # earlier turns included
             "text": r.answer,
             "finish": r.finish,
             "tokens": len(r.completion_ids),
@@ -64,3 +64,7 @@ def rollout_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
         for g in groups
         for r, s in zip(g.rollouts, g.scores, strict=True)
     ]
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    return {"role": message.role, "content": message.content, "calls": [asdict(c) for c in message.calls]}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fivestones.environments.finqa.grader import final_answers, grade
+from fivestones.environments.finqa.mistakes import misspelt
 from fivestones.environments.finqa.tables import Tables
 from fivestones.environments.finqa.tools import SUBMIT, finqa_tools
 from fivestones.environments.tool_use import ToolUse
@@ -35,7 +37,7 @@ class FinqaEnvironment(ToolUse):
 
     def __init__(self, rows: Mapping[Split, Sequence[Row]], tables: Tables, part: FinqaPart) -> None:
         super().__init__(finqa_tools(tables, part.submit), submit=SUBMIT if part.submit else None)
-        self.part = part
+        self.part, self.tables = part, tables
         self.scorer = FinqaScorer(self, part)
         self._tasks = {split: tuple(map(self._task, of)) for split, of in rows.items()}
 
@@ -46,18 +48,38 @@ class FinqaEnvironment(ToolUse):
 
     def demonstration(self, task: Task) -> Sequence[Message]:
         """The episode of an agent that follows the reference plan: its calls, what the tools say, its
-        answer. Raises DataError for a task without a plan, as of real data."""
+        answer. A share of `recoveries` of the tasks shows one mistake that is not to be imitated, what the
+        tool says to it, and how it is mended. Raises DataError for a task without a plan, as of real
+        data."""
         plan = task.reference["plan"]
         if not plan:
             raise DataError(f"task {task.id} has no reference plan to imitate")
+        draw = random.Random(task.id)
+        named = [number for number, step in enumerate(plan) if "table" in step["arguments"]]
+        errs = draw.choice(named) if named and draw.random() < self.part.recoveries else None
         turns: list[Message] = []
-        for step in plan:
+        for number, step in enumerate(plan):
             call = Call(step["name"], json.dumps(step["arguments"], ensure_ascii=False))
+            if number == errs:
+                turns += self._mistake(task, turns, call, draw)
             told = self.result(task, turns, call)
             if told.startswith(ERROR):
                 raise DataError(f"task {task.id}: its plan fails at {step['name']}: {told}")
             turns += [Message("assistant", "", (call,)), Message("tool", told)]
         return (*turns, self._last(task))
+
+    def _mistake(
+        self, task: Task, turns: Sequence[Message], call: Call, draw: random.Random
+    ) -> list[Message]:
+        """The call with a misspelt name and what the tool says to it; nothing where it is no mistake."""
+        arguments = json.loads(call.arguments)
+        table = self.tables.table(arguments["company"], arguments["table"])
+        names = [table.name] if call.name == "get_table_info" else list(table.columns)
+        wrong = misspelt(call, names, draw)
+        told = self.result(task, turns, wrong) if wrong else ""
+        if wrong is None or not told.startswith(ERROR):
+            return []
+        return [Message("assistant", "", (wrong,), imitate=False), Message("tool", told)]
 
     def reference_text(self, task: Task) -> str:
         """The last turn of the demonstration."""
