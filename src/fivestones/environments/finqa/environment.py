@@ -19,6 +19,7 @@ from fivestones.types import Call, Message, Rollout, Score, Split, Task
 
 Row = Mapping[str, Any]
 SINGLE = ("L0", "L1", "L2", "L3", "L4", "single")  # levels about one table
+NOTHING = "[]"  # what a query that finds no row is told
 DECODED = ("tables", "cells", "sql", "plan", "distractors")  # columns that hold JSON
 
 SYSTEM = (
@@ -71,13 +72,13 @@ class FinqaEnvironment(ToolUse):
     def _mistake(
         self, task: Task, turns: Sequence[Message], call: Call, draw: random.Random
     ) -> list[Message]:
-        """The call with a misspelt name and what the tool says to it; nothing where it is no mistake."""
+        """The call with something misspelt and what the tool says to it; nothing where it is no mistake."""
         arguments = json.loads(call.arguments)
         table = self.tables.table(arguments["company"], arguments["table"])
         names = [table.name] if call.name == "get_table_info" else list(table.columns)
         wrong = misspelt(call, names, draw)
         told = self.result(task, turns, wrong) if wrong else ""
-        if wrong is None or not told.startswith(ERROR):
+        if wrong is None or not (told.startswith(ERROR) or told == NOTHING):
             return []
         return [Message("assistant", "", (wrong,), imitate=False), Message("tool", told)]
 
