@@ -67,7 +67,7 @@ def test_rows_and_tables_come_back(made: Path) -> None:
 
 
 def test_no_certificate_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"certificate\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"certificate\.json: no such file"):
         verify_data(tmp_path, None)
 
 

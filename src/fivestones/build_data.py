@@ -32,7 +32,6 @@ from fivestones.worlds import (
     KIND,
     MadeWorld,
     make_data,
-    read_certificate,
     read_world,
     sample_world,
     verify_world,
@@ -153,7 +152,7 @@ def load_data(recipe: Recipe, folder: Path) -> Data:
 
 def verify_data(folder: Path, progress: Progress | None) -> list[str]:
     """What does not hold of the certificate of made data."""
-    if read_certificate(folder).get("kind") == KIND:
+    if certificate.load(folder).get("kind") == KIND:
         return verify_world(folder)
     return [str(finding) for finding in certificate.verify(folder, progress)]
 

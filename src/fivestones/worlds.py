@@ -9,7 +9,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
-from fivestones.data.certificate import NAME, changed_files
+from fivestones.data.certificate import NAME, changed_files, load
 from fivestones.data.store import iter_rows, read_rows, sha256, write_rows
 from fivestones.environments.finqa.tables import Table, Tables
 from fivestones.environments.finqa.world import certificate
@@ -49,7 +49,7 @@ def make_data(recipe: Recipe, folder: Path, progress: Progress | None) -> MadeWo
     assert recipe.world is not None
     settings = _settings(recipe.world, recipe.seed)
     if (folder / NAME).is_file():
-        body = read_certificate(folder)
+        body = load(folder)
         there = body.get("settings") or {}
         if {**there, "generator": None} != {**settings, "generator": None}:
             raise RunExistsError(f"{folder}: holds data of other settings; choose another directory")
@@ -84,7 +84,7 @@ def make_data(recipe: Recipe, folder: Path, progress: Progress | None) -> MadeWo
 
 def verify_world(folder: Path) -> list[str]:
     """What does not hold of the certificate, everything recomputed from the files."""
-    body = read_certificate(folder)
+    body = load(folder)
     changed = changed_files(folder, {"files": {}, **body})
     findings = [f"{name}: is missing, or not the file that was certified" for name in changed]
     if findings:
@@ -92,18 +92,6 @@ def verify_world(folder: Path) -> list[str]:
     tables = read_rows(folder / "tables.parquet")
     rows = {s: read_rows(path) for s in SPLITS if (path := folder / f"{s}.parquet").is_file()}
     return certificate.verify(body, tables, rows)
-
-
-def read_certificate(folder: Path) -> Mapping[str, Any]:
-    """Raises DataError when there is none, or it is no object."""
-    path = folder / NAME
-    try:
-        body = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(body, dict):
-        raise DataError(f"{path}: got {type(body).__name__}, needs an object")
-    return body
 
 
 def read_world(folder: Path) -> tuple[dict[Split, Sequence[Row]], Tables]:

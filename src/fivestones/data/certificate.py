@@ -156,19 +156,28 @@ def certify(
     return body
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The certificate of a directory. Raises DataError when it is missing or unreadable."""
+def load(folder: Path) -> dict[str, Any]:
+    """The certificate of a directory, of rows or of a world. Raises DataError when it is missing or
+    unreadable."""
     path = folder / NAME
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no such file; the data is not finished, or was not made by `fivestones synth`"
-        )
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error})") from error
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file; the data is not finished, or was not made by `fivestones synth`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(body, dict):
+        raise DataError(f"{path}: got {type(body).__name__}, needs an object")
+    return body
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The certificate of rows. Raises DataError when it is another, or of another version."""
+    path, body = folder / NAME, load(folder)
     needed = {"format", "settings", "files", "summary", "embedding", "calibration", "digest"}
-    if not isinstance(body, dict) or needed - body.keys():
+    if needed - body.keys():
         raise DataError(f"{path}: not a data certificate")
     if body["format"] != FORMAT:
         raise DataError(f"{path}: format {body['format']}, this version reads {FORMAT}")

@@ -203,8 +203,7 @@ def _filtered(tokens: list[Token]) -> None:
     """A WHERE that names something, or an aggregate: `WHERE 1=1` filters nothing."""
     filtering = False
     for index, (kind, text, _) in enumerate(tokens):
-        opens = tokens[index + 1][1] == "(" if index + 1 < len(tokens) else False
-        if kind == "word" and (text == "GROUP" or (opens and text.lower() in AGGREGATES)):
+        if kind == "word" and (text == "GROUP" or _aggregates(tokens[index:])):
             return
         if kind == "word" and (text in _CLAUSES or _defines_windows(tokens, index)):
             filtering = text in _FILTERS
@@ -214,6 +213,21 @@ def _filtered(tokens: list[Token]) -> None:
         "a filter or an aggregate is required: add WHERE <column> = '...' (or LIKE '%...%'),"
         " or use COUNT, MIN, MAX, GROUP BY"
     )
+
+
+def _aggregates(tokens: list[Token]) -> bool:
+    """Whether they begin with an aggregate that makes one row of many: MAX(a, b) and COUNT(x) OVER () do
+    not."""
+    name, arguments, depth = tokens[0][1].lower(), 1, 0
+    if name not in AGGREGATES or [text for _, text, _ in tokens[1:2]] != ["("]:
+        return False
+    for index, (_, text, _) in enumerate(tokens):
+        depth += (text == "(") - (text == ")")
+        arguments += text == "," and depth == 1
+        if text == ")" and depth == 0:
+            windowed = [after for _, after, _ in tokens[index + 1 : index + 2]] == ["OVER"]
+            return not windowed and (arguments == 1 or name == "group_concat")
+    return True  # never closed: SQLite says so
 
 
 def _defines_windows(tokens: list[Token], index: int) -> bool:
