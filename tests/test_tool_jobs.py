@@ -95,6 +95,20 @@ def test_what_says_that_it_can_be_imitated_must_show_how(tmp_path: Path) -> None
         job.turns(job.tasks("train")[0])
 
 
+def test_a_demonstration_whose_call_fails_is_told(tmp_path: Path) -> None:
+    code = EXAMPLE.read_text("utf-8").replace('first = Call("price"', 'first = Call("prize"')
+    recipe = load_recipe(own_job(tmp_path, "shop_failing", code))
+    job = Job(recipe, load_data(recipe, tmp_path))
+    with pytest.raises(
+        DataError, match=r"lamp-2: its demonstration makes a call that fails \(error: no"
+    ):
+        job.turns(job.tasks("train")[0])
+    shown = code.replace('"", (first,))', '"", (first,), imitate=False)')
+    recipe = load_recipe(own_job(tmp_path, "shop_mending", shown))
+    job = Job(recipe, load_data(recipe, tmp_path))
+    assert len(job.turns(job.tasks("train")[0])) == 5
+
+
 @pytest.mark.parametrize(
     ("turns", "told"), [(1, "no turn after a tool's reply"), (2, "a demonstration has 3 turns; allowed: 3")]
 )

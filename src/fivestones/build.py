@@ -18,6 +18,7 @@ from fivestones.environments.finqa.real import load_real
 from fivestones.environments.openenv.client import RemoteEnvironment
 from fivestones.environments.soap.spec import spec as soap_spec
 from fivestones.environments.structured import StructuredEnvironment
+from fivestones.environments.tool_use.environment import ERROR
 from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
 from fivestones.judges import Judges
@@ -109,6 +110,7 @@ class Job:
                     "turns; add it, or leave `output` out of the reference"
                 )
             episode: Sequence[Message] = self.environment.demonstration(task)
+            _works(task, episode)
             return episode
         return (Message("assistant", self.environment.reference_text(task)),)
 
@@ -307,6 +309,19 @@ class Job:
     def _as_one_text(self, text: str) -> Mapping[str, str] | None:
         sections = self.environment.parse(text)
         return None if sections is None else {"note": "\n".join(sections.values())}
+
+
+def _works(task: Task, episode: Sequence[Message]) -> None:
+    """Raises DataError for a demonstration that would teach a call which fails."""
+    imitated = False
+    for turn in episode:
+        if turn.role == "assistant":
+            imitated = turn.imitate
+        elif imitated and turn.role == "tool" and turn.content.startswith(ERROR):
+            raise DataError(
+                f"task {task.id}: its demonstration makes a call that fails ({turn.content[:200]}); mend the "
+                "call, or mark its turn with imitate=False where what follows shows how to go on"
+            )
 
 
 def _answerable(environment: FinqaEnvironment, turns: int) -> None:
