@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -191,10 +192,11 @@ def test_disk_and_memory_are_the_users_to_mend(error: Exception, part: str) -> N
     assert part in done.stderr
 
 
-def test_a_bug_keeps_its_traceback() -> None:
-    done = invoke("run", "soap", api=FakeApi(ZeroDivisionError("bug")))
-    assert isinstance(done.exception, ZeroDivisionError)
-    assert done.exit_code == 1
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("fivestones.doctor"), "examine", int)  # fails in no code of the user's
+    assert isinstance(invoke("doctor", "soap").exception, TypeError)
+    done = invoke("run", "soap", api=FakeApi(ZeroDivisionError("mine")))
+    assert isinstance(done.exception, SystemExit) and "own" in done.stderr
 
 
 def test_a_bad_override_is_told_before_anything_runs() -> None:

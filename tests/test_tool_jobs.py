@@ -99,14 +99,23 @@ def test_a_demonstration_whose_call_fails_is_told(tmp_path: Path) -> None:
     code = EXAMPLE.read_text("utf-8").replace('first = Call("price"', 'first = Call("prize"')
     recipe = load_recipe(own_job(tmp_path, "shop_failing", code))
     job = Job(recipe, load_data(recipe, tmp_path))
-    with pytest.raises(
-        DataError, match=r"lamp-2: its demonstration makes a call that fails \(error: no"
-    ):
+    with pytest.raises(DataError, match=r"lamp-2: its demonstration makes a call that fails \(error: no"):
         job.turns(job.tasks("train")[0])
     shown = code.replace('"", (first,))', '"", (first,), imitate=False)')
     recipe = load_recipe(own_job(tmp_path, "shop_mending", shown))
     job = Job(recipe, load_data(recipe, tmp_path))
     assert len(job.turns(job.tasks("train")[0])) == 5
+
+
+@pytest.mark.parametrize("verb", ["doctor", "run"])
+def test_a_fault_in_code_of_ones_own_is_told_with_its_line(verb: str, tmp_path: Path) -> None:
+    code = EXAMPLE.read_text("utf-8").replace('row["item"])', 'row["product"])')
+    recipe = own_job(tmp_path, "shop_faulty", code)
+    done = tiny_job.fivestones(verb, str(recipe), cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    line = next(n for n, text in enumerate(code.splitlines(), 1) if '"product"' in text)
+    where = f"{tmp_path / 'shop_faulty.py'}, line {line}, in task: KeyError: 'product'"
+    assert f"error: a fault in code of your own: {where}" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sysconfig
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -33,6 +34,23 @@ def resolve(key: str, path: str, options: Mapping[str, Any], folders: Iterable[P
             f"it takes {signature}"
         ) from e
     return made(**options)
+
+
+def fault_of(error: Exception) -> str | None:
+    """What went wrong in the user's own code, and in which line of it; None where no such code ran."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _foreign(f.filename)]
+    if not frames:
+        return None
+    last = frames[-1]
+    what = "".join(traceback.format_exception_only(error)).strip()
+    return f"{last.filename}, line {last.lineno}, in {last.name}: {what}"
+
+
+def _foreign(file: str) -> bool:
+    """Whether a file of code is Python's, a package's, or a command's."""
+    paths = sysconfig.get_paths()
+    folders = [Path(__file__).parent, *(Path(paths[name]) for name in ("stdlib", "purelib", "scripts"))]
+    return file.startswith("<") or any(Path(file).is_relative_to(folder) for folder in folders)
 
 
 def _told(error: Exception) -> str:

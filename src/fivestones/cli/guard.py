@@ -1,4 +1,5 @@
-"""How a command ends: a user's mistake or a full disk in one message and exit code, a bug in a traceback."""
+"""How a command ends: a mistake of a user or of the user's own code, or a full disk, in one message and exit
+code, a bug in a traceback."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 import typer
 
 from fivestones.errors import FivestonesError, JudgePausedError, ResourceError
+from fivestones.own import fault_of
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -33,7 +35,9 @@ def guarded(go_on: Sequence[str] = ()) -> Iterator[None]:
         more = f"\n{again}" if again and isinstance(error, JudgePausedError | ResourceError) else ""
         _end(f"error: {error}{more}", error.exit_code)
     except Exception as error:
-        told = resource_error(error)
+        told: FivestonesError | None = resource_error(error)
+        if told is None and (fault := fault_of(error)):
+            told = FivestonesError(f"a fault in code of your own: {fault}")
         if told is None:
             raise
         _end(f"error: {told}" + (f"\nthen {again}" if again else ""), told.exit_code)
