@@ -66,6 +66,24 @@ def test_rows_and_tables_come_back(made: Path) -> None:
     assert len(few.rows["train"]) == 5
 
 
+def test_settings_are_chosen_by_val_which_is_neither_trained_on_nor_reported(tmp_path: Path) -> None:
+    there = recipe(world__val=6)
+    folder = tmp_path / "data"
+    synthesize_data(there, folder, None)
+    by_val = load_data(recipe(world__val=6, environment__finqa__tested="val"), folder)
+    by_test = load_data(there, folder)
+    ids = [{row["id"] for row in rows} for rows in (by_val.rows["test"], by_test.rows["test"])]
+    assert len(ids[0]) == 6 and not ids[0] & ids[1]
+    companies = {row["company"] for row in by_val.rows["test"]}
+    assert not companies & {row["company"] for row in (*by_test.rows["train"], *by_test.rows["test"])}
+    assert by_val.rows["train"] == by_test.rows["train"]
+
+
+def test_no_val_questions_are_told(made: Path) -> None:
+    with pytest.raises(DataError, match=r"no questions of `val`; ask for some \(world\.val\)"):
+        load_data(recipe(environment__finqa__tested="val"), made)
+
+
 def test_no_certificate_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"certificate\.json: no such file"):
         verify_data(tmp_path, None)

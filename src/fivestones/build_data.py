@@ -134,17 +134,18 @@ def sample_data(recipe: Recipe, count: int) -> Data:
 
 def load_data(recipe: Recipe, folder: Path) -> Data:
     """The data of both splits: made in `folder`, or the user's."""
-    if recipe.world:
-        return Data(*read_world(folder))
     finqa = recipe.environment.finqa
+    tested = finqa.tested if finqa else "test"
+    if recipe.world:
+        return Data(*read_world(folder, tested))
     if finqa and finqa.data and finqa.format != "world":
         real = load_real(finqa.data, finqa.format)
         must_train(real)
-        for split in ("train", "test"):
+        for split in ("train", tested):
             if not real.rows[split]:
                 why = "; ".join(real.told) or "the set has none"
                 raise DataError(f"{finqa.data}: no fit question for `{split}`: {why}")
-        return Data({"train": real.rows["train"], "test": real.rows["test"]}, real.tables)
+        return Data({"train": real.rows["train"], "test": real.rows[tested]}, real.tables)
     if recipe.environment.kind == "openenv":
         return Data({})  # a server has it
     return Data(load_rows(recipe, folder))

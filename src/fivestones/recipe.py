@@ -136,6 +136,7 @@ class FinqaPart(Part):
         ("L0", "L1", "L2", "L3", "L4", "single"), min_length=1
     )  # that training asks; all are evaluated. Real data says only whether one table is needed, or several
     recoveries: Fraction = 0.0  # share of demonstrations that show an error and how it is mended
+    tested: Literal["test", "val"] = "test"  # the questions evaluated; val: to choose settings by
     curriculum: bool = False  # training begins with the first of `levels` and adds one after the other
     grading: Literal["strict", "openenv"] = "strict"
     submit: bool = False  # the answer is given to a tool `submit_answer`, not as a line FINAL ANSWER

@@ -94,10 +94,16 @@ def verify_world(folder: Path) -> list[str]:
     return certificate.verify(body, tables, rows)
 
 
-def read_world(folder: Path) -> tuple[dict[Split, Sequence[Row]], Tables]:
-    """Questions to train on and to test, and all tables."""
-    splits: tuple[Split, ...] = ("train", "test")
-    rows: dict[Split, Sequence[Row]] = {s: read_rows(folder / f"{s}.parquet", COLUMNS) for s in splits}
+def read_world(folder: Path, tested: str = "test") -> tuple[dict[Split, Sequence[Row]], Tables]:
+    """Questions to train on, those of the split `tested` to test, and all tables. Raises DataError for a
+    split without questions."""
+    path = folder / f"{tested}.parquet"
+    if not path.is_file():
+        raise DataError(f"{folder}: it has no questions of `{tested}`; ask for some (world.{tested})")
+    rows: dict[Split, Sequence[Row]] = {
+        "train": read_rows(folder / "train.parquet", COLUMNS),
+        "test": read_rows(path, COLUMNS),
+    }
     return rows, tables_of(iter_rows(folder / "tables.parquet", ("company", "table", "columns", "rows")))
 
 
