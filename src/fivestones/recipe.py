@@ -139,6 +139,7 @@ class FinqaPart(Part):
     tested: Literal["test", "val"] = "test"  # the questions evaluated; val: to choose settings by
     curriculum: bool = False  # training begins with the first of `levels` and adds one after the other
     grading: Literal["strict", "openenv"] = "strict"
+    repeats: int | None = Field(3, ge=2)  # equal turns in a row that end an episode: the tools say the same
     submit: bool = False  # the answer is given to a tool `submit_answer`, not as a line FINAL ANSWER
     format: Literal["world", "rllm", "snorkel"] = "world"  # whose data: made here, or a public set's
     data: Path | None = None  # rllm: data.tar.gz or its folder; snorkel: its folder

@@ -151,6 +151,18 @@ def test_what_was_cut_or_ran_out_of_turns_is_no_answer() -> None:
         assert score.reward == 0.0 and score.failed["answer"].startswith(why)
 
 
+def test_who_goes_round_in_a_circle_has_given_no_answer() -> None:
+    task = only(environment())
+    call = written(Message("assistant", "", (Call("sql_query", json.dumps(QUERY)),)))
+    heard = Message("tool", environment().result(task, task.prompt, Call("sql_query", json.dumps(QUERY))))
+    said = [Message("assistant", call), heard] * 2
+    circle = [*task.prompt, *said, Message("assistant", call)]
+    assert environment().reply(task, circle) == []
+    assert environment(repeats=None).reply(task, circle) == [heard]
+    (score,) = environment().scorer(task, [rollout(task, call)])
+    assert (score.reward, score.failed.get("answer")) == (0.0, "no final answer")
+
+
 def test_a_final_answer_beside_a_call_does_not_end_the_episode() -> None:
     env = environment()
     call = Call("get_table_names", '{"company": "orion"}')

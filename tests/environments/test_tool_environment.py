@@ -86,6 +86,20 @@ def test_submitting_ends_it_too_unless_the_call_is_wrong() -> None:
     ]
 
 
+def test_the_same_turn_again_and_again_ends_it_where_that_is_asked_for() -> None:
+    environment = ToolUse([weather], repeats=3)
+    oslo, rome = (Message("assistant", asked("weather", city=city)) for city in ("Oslo", "Rome"))
+    heard = Message("tool", "Oslo 1 C")
+    twice = [*TASK.prompt, oslo, heard, oslo]
+    assert environment.reply(TASK, twice) == [heard]
+    assert environment.reply(TASK, [*twice, heard, oslo]) == []
+    assert environment.reply(TASK, [*twice, heard, rome, heard, oslo]) == [heard]  # not in a row
+    assert environment.reply(TASK, [*TASK.prompt, rome, heard, *twice[-3:]]) == [heard]
+    assert ToolUse([weather]).reply(TASK, [*twice, heard, oslo, heard, oslo]) == [heard]
+    with pytest.raises(UsageError, match="repeats: got 1; allowed: at least 2"):
+        ToolUse([weather], repeats=1)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "text"),
     [

@@ -37,7 +37,8 @@ class FinqaEnvironment(ToolUse):
     """
 
     def __init__(self, rows: Mapping[Split, Sequence[Row]], tables: Tables, part: FinqaPart) -> None:
-        super().__init__(finqa_tools(tables, part.submit), submit=SUBMIT if part.submit else None)
+        submit = SUBMIT if part.submit else None
+        super().__init__(finqa_tools(tables, part.submit), submit=submit, repeats=part.repeats)
         self.part, self.tables = part, tables
         self.scorer = FinqaScorer(self, part)
         self._tasks = {split: tuple(map(self._task, of)) for split, of in rows.items()}

@@ -30,11 +30,17 @@ class ToolUse:
     of tasks with `output` in their reference, and of no others: they alone count as warm-up references.
 
     tools: Tools, or plain typed functions. submit: the tool whose call ends the episode; it is never run.
-    longest: characters of a tool's output, beyond which its middle is cut.
+    longest: characters of a tool's output, beyond which its middle is cut. repeats: so many equal turns in a
+    row with calls end the episode, for tools that say the same each time; None: they never do.
     """
 
     def __init__(
-        self, tools: Sequence[Tool | Callable[..., Any]], *, submit: str | None = None, longest: int = 4000
+        self,
+        tools: Sequence[Tool | Callable[..., Any]],
+        *,
+        submit: str | None = None,
+        longest: int = 4000,
+        repeats: int | None = None,
     ) -> None:
         made = [tool if isinstance(tool, Tool) else tool_of(tool) for tool in tools]
         self._tools = {tool.name: tool for tool in made}
@@ -48,7 +54,9 @@ class ToolUse:
             )
         if longest < SHORTEST:
             raise UsageError(f"longest: got {longest}; allowed: at least {SHORTEST} characters")
-        self.submit, self.longest = submit, longest
+        if repeats is not None and repeats < 2:
+            raise UsageError(f"repeats: got {repeats}; allowed: at least 2, or None")
+        self.submit, self.longest, self.repeats = submit, longest, repeats
         self._schemas = {tool.name: tool.parameters for tool in made}
         self._checks = {tool.name: check_of(tool.name, tool.parameters) for tool in made}
 
@@ -58,9 +66,10 @@ class ToolUse:
         return tuple(tool.schema for tool in self._tools.values())
 
     def reply(self, task: Task, messages: Sequence[Message]) -> list[Message]:
-        """One tool message a call; none when the episode has ended: no call, or one that submits."""
+        """One tool message a call; none when the episode has ended: no call, one that submits, or the same
+        turn once more than is allowed."""
         calls = self.parsed(messages[-1]).calls
-        if any(self._submits(call) for call in calls):
+        if any(self._submits(call) for call in calls) or self._goes_round(messages):
             return []
         return [Message("tool", self.result(task, messages, call)) for call in calls]
 
@@ -93,6 +102,12 @@ class ToolUse:
             raise ValueError(f"only an assistant's turn has calls, got role {message.role!r}")
         read = parse(message.content, self._schemas)
         return Parsed((*read.calls, *message.calls), read.text) if message.calls else read
+
+    def _goes_round(self, messages: Sequence[Message]) -> bool:
+        if self.repeats is None:
+            return False
+        last = [m for m in messages if m.role == "assistant"][-self.repeats :]
+        return len(last) == self.repeats and all(m == last[0] for m in last)
 
     def _submits(self, call: Call | Malformed) -> bool:
         return isinstance(call, Call) and call.name == self.submit and self._fault(call) is None
