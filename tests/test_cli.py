@@ -21,6 +21,8 @@ from typer.testing import CliRunner, Result
 from fivestones.cli import app
 from fivestones.cli.progress import Bars
 from fivestones.errors import DataError, JudgePausedError, ModelError, RunExistsError
+from fivestones.own import fault_of
+from fivestones.recipe_load import parse_overrides
 
 ESTIMATE = {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 8}
 SUMMARY = {
@@ -196,7 +198,24 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("fivestones.doctor"), "examine", int)  # fails in no code of the user's
     assert isinstance(invoke("doctor", "soap").exception, TypeError)
     done = invoke("run", "soap", api=FakeApi(ZeroDivisionError("mine")))
-    assert isinstance(done.exception, SystemExit) and "own" in done.stderr
+    assert isinstance(done.exception, SystemExit)
+    assert f"a fault in code of your own: {__file__}, line" in done.stderr
+
+
+def test_whose_fault_it_is() -> None:
+    def of(call: Callable[[], Any]) -> str | None:
+        with pytest.raises(Exception) as caught:
+            call()
+        return fault_of(caught.value)
+
+    assert "in <lambda>: ZeroDivisionError" in str(of(lambda: 1 / 0))
+    assert "in <lambda>: json.decoder.JSONDecodeError" in str(of(lambda: json.loads("{")))  # theirs to mend
+    assert of(lambda: parse_overrides(["x"])) is None  # fails in fivestones
+    try:
+        exec(compile("1 / 0", "numpy/random/_generator.pyx", "exec"))
+    except ZeroDivisionError as error:
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without this file
+        assert fault_of(error) is None
 
 
 def test_a_bad_override_is_told_before_anything_runs() -> None:

@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 
 import fivestones
 import tiny_job
-from fivestones.build import Job
+from fivestones.build import Job, served_environment
 from fivestones.build_data import Data, load_data, sample_data
 from fivestones.cli import app
 from fivestones.cli.env import reachable
 from fivestones.errors import DataError, UsageError
 from fivestones.recipe_load import load_recipe
+from fivestones.stages.shared import _right
+from fivestones.types import Message
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent / "examples" / "tools_job.py"
@@ -105,6 +107,26 @@ def test_a_demonstration_whose_call_fails_is_told(tmp_path: Path) -> None:
     recipe = load_recipe(own_job(tmp_path, "shop_mending", shown))
     job = Job(recipe, load_data(recipe, tmp_path))
     assert len(job.turns(job.tasks("train")[0])) == 5
+    nothing = shown.replace('"", (second,))', '"", (second,), imitate=False)')
+    nothing = nothing.replace("self.reference_text(task))]", "self.reference_text(task), imitate=False)]")
+    recipe = load_recipe(own_job(tmp_path, "shop_mute", nothing))
+    job = Job(recipe, load_data(recipe, tmp_path))
+    with pytest.raises(DataError, match="lamp-2: its demonstration has no turn to imitate"):
+        job.turns(job.tasks("train")[0])
+
+
+def test_an_example_in_a_prompt_shows_no_mistake() -> None:
+    """There the loss masks nothing: whatever stands in it is to be copied."""
+    calls = [Message("assistant", text, imitate=text != "wrong") for text in ("wrong", "right", "end")]
+    told, heard = Message("tool", "error: no"), Message("tool", "yes")
+    assert [*_right([calls[0], told, calls[1], heard, calls[2]])] == [calls[1], heard, calls[2]]
+
+
+def test_a_server_lets_a_client_repeat_itself() -> None:
+    """It has a limit of calls of its own, and counts calls where a turn may have several."""
+    recipe = load_recipe("finqa", "smoke")
+    assert served_environment(recipe, sample_data(recipe, 4)).repeats is None
+    assert Job(recipe, sample_data(recipe, 4)).environment.repeats == 3
 
 
 @pytest.mark.parametrize("verb", ["doctor", "run"])

@@ -11,9 +11,10 @@ import pytest
 import tiny_job
 from fivestones.build_data import load_data, sample_data, synthesize_data, verify_data
 from fivestones.data.store import read_rows, sha256, write_rows
-from fivestones.errors import DataError, RunExistsError
+from fivestones.errors import DataError, RunExistsError, UsageError
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import load_recipe
+from fivestones.worlds import read_world
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -80,8 +81,10 @@ def test_settings_are_chosen_by_val_which_is_neither_trained_on_nor_reported(tmp
 
 
 def test_no_val_questions_are_told(made: Path) -> None:
+    with pytest.raises(UsageError, match=r"tested is `val`, and world\.val is 0"):
+        recipe(environment__finqa__tested="val")
     with pytest.raises(DataError, match=r"no questions of `val`; ask for some \(world\.val\)"):
-        load_data(recipe(environment__finqa__tested="val"), made)
+        read_world(made, "val")
 
 
 def test_no_certificate_is_told(tmp_path: Path) -> None:

@@ -312,7 +312,9 @@ class Job:
 
 
 def _works(task: Task, episode: Sequence[Message]) -> None:
-    """Raises DataError for a demonstration that would teach a call which fails."""
+    """Raises DataError for a demonstration that would teach nothing, or a call which fails."""
+    if not any(turn.imitate for turn in episode if turn.role == "assistant"):
+        raise DataError(f"task {task.id}: its demonstration has no turn to imitate")
     imitated = False
     for turn in episode:
         if turn.role == "assistant":
@@ -341,7 +343,7 @@ def served_environment(recipe: Recipe, data: Data) -> Any:
     UsageError for one without tools."""
     part = recipe.environment
     if part.kind == "finqa":
-        asked = (part.finqa or FinqaPart()).model_copy(update={"submit": True})
+        asked = (part.finqa or FinqaPart()).model_copy(update={"submit": True, "repeats": None})
         recipe = recipe.model_copy(update={"environment": part.model_copy(update={"finqa": asked})})
     job = Job(recipe, data)
     if not job.tools:

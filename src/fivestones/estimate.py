@@ -131,7 +131,9 @@ class Cost:
 def synth_rows(recipe: Recipe) -> Rows | None:
     """None when the recipe brings its data: its rows have to be looked at."""
     if world := recipe.world:
-        tested = world.test + world.multi_test
+        finqa = recipe.environment.finqa
+        by_val = finqa is not None and finqa.tested == "val"
+        tested = world.val + world.multi_val if by_val else world.test + world.multi_test
         return Rows(train=world.train, test=tested, prompt=QUESTION)
     if recipe.synth is None:
         return None

@@ -13,6 +13,8 @@ from typing import Any
 from fivestones import environ
 from fivestones.errors import UsageError
 
+_PACKAGE = Path(__file__).parent
+
 
 def resolve(key: str, path: str, options: Mapping[str, Any], folders: Iterable[Path] = ()) -> Any:
     """`module:attribute`, the value of the recipe's `key`, called with the recipe's options. folders: where a
@@ -37,20 +39,25 @@ def resolve(key: str, path: str, options: Mapping[str, Any], folders: Iterable[P
 
 
 def fault_of(error: Exception) -> str | None:
-    """What went wrong in the user's own code, and in which line of it; None where no such code ran."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _foreign(f.filename)]
-    if not frames:
+    """What went wrong in the user's own code, and in which line of it; None where no such code ran, or it
+    called fivestones and that failed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = max((n for n, frame in enumerate(frames) if not _foreign(frame.filename)), default=None)
+    if last is None or any(Path(f.filename).is_relative_to(_PACKAGE) for f in frames[last:]):
         return None
-    last = frames[-1]
     what = "".join(traceback.format_exception_only(error)).strip()
-    return f"{last.filename}, line {last.lineno}, in {last.name}: {what}"
+    return f"{frames[last].filename}, line {frames[last].lineno}, in {frames[last].name}: {what}"
 
 
 def _foreign(file: str) -> bool:
     """Whether a file of code is Python's, a package's, or a command's."""
-    paths = sysconfig.get_paths()
-    folders = [Path(__file__).parent, *(Path(paths[name]) for name in ("stdlib", "purelib", "scripts"))]
-    return file.startswith("<") or any(Path(file).is_relative_to(folder) for folder in folders)
+    path, paths = Path(file), sysconfig.get_paths()
+    folders = [_PACKAGE, *(Path(paths[name]) for name in ("stdlib", "platstdlib", "scripts"))]
+    return (
+        not path.is_absolute()  # compiled: numpy/random/_generator.pyx
+        or bool({"site-packages", "dist-packages"} & {*path.parts})
+        or any(path.is_relative_to(folder) for folder in folders)
+    )
 
 
 def _told(error: Exception) -> str:

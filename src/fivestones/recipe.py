@@ -389,6 +389,8 @@ class Recipe(Part):
         if kind == "finqa":
             if given != ["world"]:
                 raise ValueError("environment.kind `finqa` needs `world`, or environment.finqa.data")
+            if self.world and finqa and finqa.tested == "val" and not self.world.val + self.world.multi_val:
+                raise ValueError("environment.finqa.tested is `val`, and world.val is 0: ask for some")
             return
         if self.world:
             raise ValueError(f"world makes data for environment.kind `finqa`, not `{kind}`")

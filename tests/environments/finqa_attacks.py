@@ -98,6 +98,8 @@ ATTACKS = {
     f"SELECT MAX(line, '') FROM {T}": "a filter or an aggregate",
     f"SELECT line, COUNT(*) OVER () FROM {T}": "a filter or an aggregate",
     f"SELECT line, SUM(MAX(line, '')) OVER () FROM {T}": "a filter or an aggregate",
+    f"SELECT line, COUNT(*) FILTER (WHERE 1=1) OVER () FROM {T}": "a filter or an aggregate",
+    f"SELECT line, COUNT(*) OVER (ROWS UNBOUNDED PRECEDING EXCLUDE GROUP) FROM {T}": "a filter or an aggr",
     f"SELECT line, 'WHERE line = 1' FROM {T}": "a filter or an aggregate",
     f"SELECT line FROM {T} -- WHERE line = 1": "a filter or an aggregate",
     "": "empty",

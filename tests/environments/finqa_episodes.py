@@ -119,7 +119,7 @@ def lookup(**reference: Any) -> Task:
 
 @cache
 def tools(submits: bool = False) -> ToolUse:
-    return ToolUse(finqa_tools(TABLES, submits), submit=SUBMIT if submits else None)
+    return ToolUse(finqa_tools(TABLES, submits), submit=SUBMIT if submits else None, repeats=3)
 
 
 def episode(of: Task, *turns: str, submits: bool = False) -> list[Message]:

@@ -28,6 +28,7 @@ from finqa_episodes import (
 )
 
 from fivestones.environments.finqa.diagnose import BEHAVIOURS, diagnose
+from fivestones.environments.finqa.tools import SUBMIT
 from fivestones.environments.tool_use.calls import parse
 from fivestones.evaluate.behaviours import COUNTS
 from fivestones.types import Call, Message
@@ -52,6 +53,9 @@ WRONG = final("13.9 %")
 TURN = "\n"  # calls of one turn
 
 CASES: list[tuple[str, tuple[str, ...], float | None]] = [
+    ("went_round", (*SEEN, NO_COLUMN, NO_COLUMN, NO_COLUMN), 1.0),
+    ("went_round", (*SEEN, NO_COLUMN, NO_COLUMN), 0.0),
+    ("went_round", (*SEEN, NO_COLUMN, NO_COLUMN, WRONG), 0.0),
     ("no_tool_answer", (final("12.5 %"),), 1.0),
     ("no_tool_answer", ("<tool_call>{broken</tool_call>", final("12.5 %")), 1.0),
     ("no_tool_answer", (names(), final("12.5 %")), 0.0),
@@ -221,6 +225,13 @@ def test_budget() -> None:
     assert told(names(), finish="turns")["out_of_turns"] == 1.0
     assert told(names(), finish="turns")["out_of_length"] == 0.0
     assert told(names(), finish="length")["out_of_length"] == 1.0
+
+
+def test_who_submits_has_not_gone_round_and_a_refused_submission_is_none() -> None:
+    assert told(*CLEAN[:-1], submit("12.5 %"), submits=True)["went_round"] == 0.0
+    refused = call(SUBMIT, answer="12.5 %", unit="percent")
+    out = told(*CLEAN[:-1], refused, refused, refused, submits=True)
+    assert (out["went_round"], out["no_final_answer"], out["near_miss"]) == (1.0, 1.0, None)
 
 
 def test_counts() -> None:

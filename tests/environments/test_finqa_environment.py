@@ -14,6 +14,7 @@ from fivestones.build_data import Data
 from fivestones.environments.finqa.environment import FinqaEnvironment
 from fivestones.environments.finqa.mistakes import misspelt
 from fivestones.environments.finqa.tables import Table, Tables
+from fivestones.environments.finqa.tools import SUBMIT
 from fivestones.errors import DataError
 from fivestones.recipe import FinqaPart
 from fivestones.recipe_load import load_recipe
@@ -110,6 +111,16 @@ def test_only_the_share_asked_for_shows_a_recovery() -> None:
     assert 70 <= erring <= 130
 
 
+def test_a_query_for_several_rows_shows_a_recovery_too() -> None:
+    """One misspelt text of two still finds the other row: that is no mistake."""
+    both = {**QUERY, "query": "SELECT y2024 FROM revenue WHERE item IN ('Software', 'Services')"}
+    plan = json.dumps([{"name": "sql_query", "arguments": both}])
+    env = environment(*({**row(), "id": f"orion-{n}", "plan": plan} for n in range(60)), recoveries=1.0)
+    shown = [[t.content for t in env.demonstration(task)[:2]][1] for task in env.tasks("test")]
+    assert all(text.startswith("error: ") or text == "[]" for text in shown)
+    assert 10 < sum(text == "[]" for text in shown) < 50
+
+
 def test_a_name_is_misspelt_only_where_it_stands() -> None:
     draw = random.Random(1)
     query = Call(
@@ -160,6 +171,18 @@ def test_who_goes_round_in_a_circle_has_given_no_answer() -> None:
     assert environment().reply(task, circle) == []
     assert environment(repeats=None).reply(task, circle) == [heard]
     (score,) = environment().scorer(task, [rollout(task, call)])
+    assert (score.reward, score.failed.get("answer")) == (0.0, "no final answer")
+
+
+def test_a_submission_that_is_refused_three_times_is_no_answer() -> None:
+    env = environment(submit=True)
+    refused = Call(SUBMIT, '{"answer": "$ 1,234 million", "unit": "USD"}')
+    said = Message("assistant", written(Message("assistant", "", (refused,))))
+    task = only(env)
+    (heard,) = env.reply(task, [*task.prompt, said])
+    assert heard.content.startswith("error: submit_answer: unknown argument `unit`")
+    assert env.reply(task, [*task.prompt, said, heard, said, heard, said]) == []
+    (score,) = env.scorer(task, [rollout(task, said.content)])
     assert (score.reward, score.failed.get("answer")) == (0.0, "no final answer")
 
 

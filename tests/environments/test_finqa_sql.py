@@ -73,6 +73,7 @@ def database() -> Database:
         (f"SELECT line FROM {T} WHERE line IN ('Services', 'None') ORDER BY rowid", [{"line": "Services"}]),
         (f"SELECT COUNT(*) AS n FROM {T}", [{"n": 3}]),
         (f"SELECT COUNT(MAX(line, '')) AS n FROM {T}", [{"n": 3}]),
+        (f"SELECT COUNT(*) FILTER (WHERE line > 'C') AS n FROM {T}", [{"n": 2}]),
         (f"SELECT count( * ) AS n FROM {T} WHERE line <> 'x'", [{"n": 3}]),
         (
             f"SELECT line, COUNT(*) AS n FROM {T} GROUP BY line HAVING n = 1 ORDER BY line LIMIT 1",

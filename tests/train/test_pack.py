@@ -108,6 +108,12 @@ def test_a_sample_of_which_nothing_counts_is_left_out() -> None:
 def test_what_all_prompts_begin_with_becomes_the_prompt() -> None:
     a = sample([1, 2, 3], [7, 8], mask=[True, False], logprobs=[-1.0, 0.0])
     b = sample([1, 2, 4, 5], [9])
+    alone = [sample([1, 2], [3]), sample([1, 5], [6])]
+    assert len(from_one_prompt(alone)[0].prompt_ids) == 1
+    groups = [sample([1, 2, n], [7] * 5) for n in (3, 4) for _ in range(8)]
+    assert from_one_prompt(groups) == groups  # each prompt is shared as it is
+    long = [sample([1, 2], [7] * 50), sample([1, 5], [8] * 50)]
+    assert from_one_prompt(long) == long  # saves next to nothing
     first, second = from_one_prompt([a, b])
     assert first.prompt_ids == second.prompt_ids == (1, 2)
     assert first.completion_ids == (3, 7, 8) and second.completion_ids == (4, 5, 9)

@@ -8,7 +8,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import groupby
@@ -202,7 +202,7 @@ class Shared:
                 "examples in the prompt need train rows with a reference output (warmup.references is 0, or "
                 "the data has none)"
             )
-        return [(t.prompt[-1], *self.job.turns(t)) for t in short[: self.recipe.evaluate.examples]]
+        return [(t.prompt[-1], *_right(self.job.turns(t))) for t in short[: self.recipe.evaluate.examples]]
 
     # rollouts
 
@@ -307,6 +307,15 @@ class Shared:
         latest = self.run.latest(phase)
         assert latest is not None
         return latest[1]
+
+
+def _right(turns: Sequence[Message]) -> Iterator[Message]:
+    """An episode without its mistakes and what was said to them."""
+    said = True
+    for turn in turns:
+        said = turn.imitate if turn.role == "assistant" else said
+        if said:
+            yield turn
 
 
 def no_demonstrations(long: int, max_tokens: int) -> str:

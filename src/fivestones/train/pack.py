@@ -12,6 +12,8 @@ from torch import Tensor
 from fivestones.models.attention import PackedLayout
 from fivestones.types import Sample
 
+WORTH = 0.1  # of a batch's tokens: less is not worth rows of unequal lengths side by side
+
 
 @dataclass(frozen=True)
 class Row:
@@ -59,11 +61,15 @@ def pack(samples: Sequence[Sample], token_budget: int) -> list[Row]:
 
 def from_one_prompt(samples: Sequence[Sample]) -> list[Sample]:
     """The samples with the tokens that all their prompts begin with as one prompt, which a row computes
-    once; the rest of each prompt is the uncounted beginning of its completion. Equal for the loss."""
+    once; the rest of each prompt is the uncounted beginning of its completion. Equal for the loss, and only
+    done where it saves a share of WORTH: equal prompts are shared as they are."""
     prompts = [s.prompt_ids for s in samples]
     first, last = min(prompts, default=()), max(prompts, default=())
     cut = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    return [_moved(s, cut) for s in samples] if cut else list(samples)
+    before = sum(len(prompt) for prompt, _ in groupby(prompts))
+    after = cut + sum(len(prompt) - cut for prompt in prompts)
+    tokens = before + sum(len(s.completion_ids) for s in samples)
+    return [_moved(s, cut) for s in samples] if before - after > WORTH * tokens else list(samples)
 
 
 def _moved(s: Sample, cut: int) -> Sample:

@@ -31,7 +31,7 @@ from fivestones.types import Sample
 log = logging.getLogger(__name__)
 MISMATCH = 0.02  # k3 between sampler and trainer, nats a token: about 0.002 in bfloat16 (docs/experiments.md)
 TokenLoss = Callable[[Row, Tensor, Tensor], Tensor]
-"""(row, log-probs [T], entropies [T]) -> loss [T] of the completion tokens."""
+"""(row, log-probs [S], entropies [S]) -> loss [S] of the counted tokens."""
 
 
 @dataclass

@@ -20,6 +20,7 @@ from fivestones.types import Call, Message, Rollout, Score, Split, Task
 Row = Mapping[str, Any]
 SINGLE = ("L0", "L1", "L2", "L3", "L4", "single")  # levels about one table
 NOTHING = "[]"  # what a query that finds no row is told
+TRIES = 20  # at a mistake: a misspelt name may be right too
 DECODED = ("tables", "cells", "sql", "plan", "distractors")  # columns that hold JSON
 
 SYSTEM = (
@@ -63,7 +64,8 @@ class FinqaEnvironment(ToolUse):
         for number, step in enumerate(plan):
             call = Call(step["name"], json.dumps(step["arguments"], ensure_ascii=False))
             if number == errs:
-                turns += self._mistake(task, turns, call, draw)
+                tries = (self._mistake(task, turns, call, draw) for _ in range(TRIES))
+                turns += next(filter(None, tries), [])
             turns += [Message("assistant", "", (call,)), Message("tool", self.result(task, turns, call))]
         return (*turns, self._last(task))
 
@@ -89,8 +91,8 @@ class FinqaEnvironment(ToolUse):
         parsed = self.parsed(Message("assistant", text))
         if self.submit is None:
             return () if parsed.calls else final_answers(parsed.text)
-        given = [c for c in parsed.calls if isinstance(c, Call) and c.name == self.submit]
-        return tuple(str(json.loads(c.arguments).get("answer", "")) for c in given)
+        given = [c for c in parsed.calls if isinstance(c, Call) and self.submits(c)]
+        return tuple(str(json.loads(c.arguments)["answer"]) for c in given)
 
     def lenient(self, text: str) -> Mapping[str, Any] | None:
         found = self.answers(text)

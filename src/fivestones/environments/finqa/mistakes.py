@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from functools import partial
 
 from fivestones.types import Call
 
@@ -14,19 +15,26 @@ _TEXT = re.compile(r"(?<=')[^']+(?=')")
 
 
 def misspelt(call: Call, names: list[str], draw: random.Random) -> Call | None:
-    """The call with one of `names`, of tables or columns, or a text of its SQL, misspelt wherever it stands
-    in what the tool is asked; None where there is none."""
+    """The call with one of `names`, of tables or columns, or the texts of its SQL, misspelt wherever they
+    stand in what the tool is asked; None where there is none."""
     argument = NAMES.get(call.name)
     arguments = json.loads(call.arguments)
-    there = [name for name in names if argument and re.search(_whole(name), arguments[argument])]
-    if call.name == "sql_query" and draw.random() < 0.5:
-        there = _TEXT.findall(arguments["query"])[:1] or there
-    if argument is None or not there:
+    if argument is None:
         return None
-    name = draw.choice(there)
-    slip = draw.choice(_slips(name))
-    arguments[argument] = re.sub(_whole(name), lambda _: slip, arguments[argument])
-    return Call(call.name, json.dumps(arguments, ensure_ascii=False))
+    asked: str = arguments[argument]
+    there = [name for name in names if re.search(_whole(name), asked)]
+    wrong = [draw.choice(there)] if there else []
+    if call.name == "sql_query" and draw.random() < 0.5:
+        wrong = _TEXT.findall(asked)[::2] or wrong  # every second lies between two texts
+    if not wrong:
+        return None
+    for name in wrong:
+        asked = re.sub(_whole(name), partial(_put, draw.choice(_slips(name))), asked)
+    return Call(call.name, json.dumps({**arguments, argument: asked}, ensure_ascii=False))
+
+
+def _put(slip: str, _: re.Match[str]) -> str:
+    return slip
 
 
 def _whole(name: str) -> str:

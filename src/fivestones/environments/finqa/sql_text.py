@@ -201,13 +201,18 @@ def _name(token: Token) -> str:
 
 def _filtered(tokens: list[Token]) -> None:
     """A WHERE that names something, or an aggregate: `WHERE 1=1` filters nothing."""
-    filtering = False
+    filtering = [False]  # of each open parenthesis
     for index, (kind, text, _) in enumerate(tokens):
-        if kind == "word" and (text == "GROUP" or _aggregates(tokens[index:])):
+        grouped = [text, *(after for _, after, _ in tokens[index + 1 : index + 2])] == ["GROUP", "BY"]
+        if kind == "word" and (grouped or _aggregates(tokens[index:])):
             return
-        if kind == "word" and (text in _CLAUSES or _defines_windows(tokens, index)):
-            filtering = text in _FILTERS
-        elif filtering and (kind == "quoted" or (kind == "word" and text not in _NO_NAME)):
+        if text == "(":
+            filtering.append(filtering[-1])
+        elif text == ")" and len(filtering) > 1:
+            filtering.pop()
+        elif kind == "word" and (text in _CLAUSES or _defines_windows(tokens, index)):
+            filtering[-1] = text in _FILTERS
+        elif filtering[-1] and (kind == "quoted" or (kind == "word" and text not in _NO_NAME)):
             return
     raise ToolError(
         "a filter or an aggregate is required: add WHERE <column> = '...' (or LIKE '%...%'),"
@@ -218,15 +223,15 @@ def _filtered(tokens: list[Token]) -> None:
 def _aggregates(tokens: list[Token]) -> bool:
     """Whether they begin with an aggregate that makes one row of many: MAX(a, b) and COUNT(x) OVER () do
     not."""
-    name, arguments, depth = tokens[0][1].lower(), 1, 0
-    if name not in AGGREGATES or [text for _, text, _ in tokens[1:2]] != ["("]:
+    texts = [text for _, text, _ in tokens]
+    name, arguments, depth = texts[0].lower(), 1, 0
+    if name not in AGGREGATES or texts[1:2] != ["("]:
         return False
-    for index, (_, text, _) in enumerate(tokens):
+    for index, text in enumerate(texts):
         depth += (text == "(") - (text == ")")
         arguments += text == "," and depth == 1
-        if text == ")" and depth == 0:
-            windowed = [after for _, after, _ in tokens[index + 1 : index + 2]] == ["OVER"]
-            return not windowed and (arguments == 1 or name == "group_concat")
+        if text == ")" and depth == 0 and texts[index + 1 : index + 3] != ["FILTER", "("]:
+            return texts[index + 1 : index + 2] != ["OVER"] and (arguments == 1 or name == "group_concat")
     return True  # never closed: SQLite says so
 
 

@@ -191,7 +191,7 @@ class RemoteEnvironment(ToolUse):
         return session
 
     def _submitted(self, message: Message) -> Call | None:
-        calls = (call for call in self.parsed(message).calls if self._submits(call))
+        calls = (call for call in self.parsed(message).calls if self.submits(call))
         return next((call for call in calls if isinstance(call, Call)), None)
 
     def _about(self) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:

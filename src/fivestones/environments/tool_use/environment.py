@@ -23,7 +23,8 @@ class ToolUse:
 
     What the model can mend is text that begins with `error: `: a call that cannot be read, an unknown tool,
     arguments that do not fit, what a tool refuses, any exception of a tool. EnvironmentFault passes through:
-    the rollout is unscored. So does FivestonesError: the job is wrong.
+    the rollout is unscored. So does FivestonesError: the job is wrong. What a tool says itself should not
+    begin with `error: `.
 
     A job of one's own adds `tasks`, `scorer`, `lenient` and `reference_text` (protocols.ScoredEnvironment),
     and, where there is something to imitate, `demonstration(task)`, the turns after the prompt. It is asked
@@ -66,10 +67,10 @@ class ToolUse:
         return tuple(tool.schema for tool in self._tools.values())
 
     def reply(self, task: Task, messages: Sequence[Message]) -> list[Message]:
-        """One tool message a call; none when the episode has ended: no call, one that submits, or the same
-        turn once more than is allowed."""
+        """One tool message a call; none when the episode has ended: no call, one that submits, or the
+        `repeats`-th equal turn in a row."""
         calls = self.parsed(messages[-1]).calls
-        if any(self._submits(call) for call in calls) or self._goes_round(messages):
+        if any(self.submits(call) for call in calls) or self._goes_round(messages):
             return []
         return [Message("tool", self.result(task, messages, call)) for call in calls]
 
@@ -109,7 +110,8 @@ class ToolUse:
         last = [m for m in messages if m.role == "assistant"][-self.repeats :]
         return len(last) == self.repeats and all(m == last[0] for m in last)
 
-    def _submits(self, call: Call | Malformed) -> bool:
+    def submits(self, call: Call | Malformed) -> bool:
+        """Whether a call ends the episode with an answer: one that is refused does not."""
         return isinstance(call, Call) and call.name == self.submit and self._fault(call) is None
 
     def _fault(self, call: Call | Malformed) -> str | None:

@@ -45,6 +45,7 @@ _READERS: tuple[tuple[Callable[[Reading], float | None], str], ...] = (
     (form.unknown_tool, "called a tool that does not exist"),
     (form.bad_arguments, "called a tool with arguments that do not fit"),
     (form.out_of_turns, "ran out of turns"),
+    (form.went_round, "made the same calls again until the episode was ended"),
     (form.out_of_length, "ran out of tokens"),
     (form.turns, "turns"),
     (form.calls, "tool calls"),

@@ -42,6 +42,13 @@ def out_of_length(reading: Reading) -> float:
     return float(reading.finish == "length")
 
 
+def went_round(reading: Reading) -> float:
+    """The episode was ended at a turn whose calls were never answered: one that it had repeated too often."""
+    last = reading.turns[-1] if reading.turns else None
+    unanswered = last is not None and any(call.output is None for call in last.calls)
+    return float(reading.finish == "stop" and unanswered and not (last and last.submitted))
+
+
 def turns(reading: Reading) -> float:
     """Turns of the model."""
     return float(len(reading.turns))

@@ -217,8 +217,9 @@ def _turn(message: Message, number: int, place: int, replies: Sequence[str]) -> 
             continue
         arguments = _arguments(call.arguments)
         answer = arguments.get("answer")
-        if call.name == SUBMIT and isinstance(answer, str) and output is None:  # a reply would be an error
-            submitted.append(answer)
+        fits = isinstance(answer, str) and len(arguments) == 1
+        if call.name == SUBMIT and fits and output is None:  # a reply would be an error
+            submitted.append(str(answer))
             continue
         key = f"{call.name} {_canonical(arguments)}" if arguments else f"{call.name} {call.arguments}"
         calls.append(Asked(place + len(calls), number, call.name, arguments, key, output))
