@@ -23,6 +23,19 @@ from fivestones.environments.finqa.world.topics.topic import Entry, Topic
 
 Shown = Literal["description", "header", "cells"]
 
+# So many that a name has to be read: with three a small model wrote one of them whatever it was shown.
+SHORT_YEARS = (
+    "y{}",
+    "year_{}",
+    "yr_{}",
+    "cy{}",
+    "fiscal_{}",
+    "annual_{}",
+    "full_year_{}",
+    "twelve_months_{}",
+)
+SHORT_DAYS = ("december_31_{}", "dec_{}", "at_{}", "as_of_{}", "end_of_{}", "year_end_{}")
+
 
 @dataclass(frozen=True, slots=True)
 class House:
@@ -42,8 +55,8 @@ def house(rng: random.Random, profile: Profile, test: bool) -> House:
     held_out = test and rng.random() < 0.3
     month = "december_31" if profile.short else rng.choice(("december_31", "december_31", "june_30"))
     if profile.short:
-        columns = rng.choice(("y{}", "year_{}"))
-        balances = pick(rng, ((columns, 0.6), ("december_31_{}", 0.4)))
+        columns = rng.choice(SHORT_YEARS)
+        balances = pick(rng, ((columns, 0.4), (rng.choice(SHORT_DAYS), 0.6)))
     else:
         columns = rng.choice(("year_{}", "{}", "fiscal_{}", f"{month}_{{}}", f"year_ended_{month}_{{}}"))
         balances = rng.choice((f"{month}_{{}}", f"as_of_{month}_{{}}", "{}", "year_{}"))
