@@ -14,7 +14,7 @@ from fivestones.data.store import read_rows, sha256, write_rows
 from fivestones.errors import DataError, RunExistsError, UsageError
 from fivestones.recipe import Recipe
 from fivestones.recipe_load import load_recipe
-from fivestones.worlds import read_world
+from fivestones.worlds import read_world, sample_world
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -100,3 +100,13 @@ def test_the_command_makes_and_verifies(tmp_path: Path) -> None:
     assert (again.returncode, again.stdout.strip()) == (0, "w: the certificate holds")
     preview = tiny_job.fivestones("synth", "finqa", "--preview", cwd=tmp_path)
     assert preview.returncode == 2 and "Traceback" not in preview.stderr
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_a_sample_takes_more_companies_where_two_bear_too_few(seed: int) -> None:
+    """With these seeds they did."""
+    part = load_recipe("finqa", "laptop").world
+    assert part is not None
+    for count in (4, 24):
+        rows, _ = sample_world(part, seed, count)
+        assert {row["level"] for row in rows["train"]} >= {"L0", "L1", "L2"}

@@ -108,14 +108,28 @@ def read_world(folder: Path, tested: str = "test") -> tuple[dict[Split, Sequence
 
 
 def sample_world(part: WorldPart, seed: int, count: int) -> tuple[dict[Split, Sequence[Row]], Tables]:
-    """A small world of the same kind: about `count` questions of each split."""
+    """A small world of the same kind: about `count` questions of each split, of few companies, and of more
+    where those bear too few questions of a level."""
+    companies = max(2, count // 10)
+    while True:
+        few = _fewer(part, companies, count)
+        try:
+            world = make_world(few, seed, 1, lambda done, total, text: None)
+        except DataError:
+            if (few.companies_train, few.companies_test) == (part.companies_train, part.companies_test):
+                raise
+            companies *= 2
+            continue
+        return {"train": world.questions["train"], "test": world.questions["test"]}, tables_of(world.tables)
+
+
+def _fewer(part: WorldPart, companies: int, count: int) -> WorldPart:
     changes: dict[str, int] = {"companies_val": 1, "val": 0, "multi_val": 0, "workers": 1}
     for split in ("train", "test"):
-        changes[f"companies_{split}"] = min(max(2, count // 10), getattr(part, f"companies_{split}"))
+        changes[f"companies_{split}"] = min(companies, getattr(part, f"companies_{split}"))
         changes[split] = min(count, getattr(part, split))
         changes[f"multi_{split}"] = min(max(2, count // 4), getattr(part, f"multi_{split}"))
-    world = make_world(part.model_copy(update=changes), seed, 1, lambda done, total, text: None)
-    return {"train": world.questions["train"], "test": world.questions["test"]}, tables_of(world.tables)
+    return part.model_copy(update=changes)
 
 
 def tables_of(rows: Any) -> Tables:
