@@ -32,6 +32,13 @@ LAYERS = {"full_attention", "sliding_attention"}  # others keep a state that the
 UNFIT = ("attn_logit_softcapping", "final_logit_softcapping", "logits_scaling", "logit_scale")
 
 
+def common_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The tokens that all of them begin with, which need to be computed only once; () for no prompts."""
+    first, last = min(prompts, default=()), max(prompts, default=())  # all others lie between these
+    n = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:n]
+
+
 class Layout(Protocol):
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         """q [B, Hq, N, D], k and v [B, H, N, D] -> [B, Hq, N, D]."""

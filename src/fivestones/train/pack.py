@@ -9,7 +9,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from fivestones.models.attention import PackedLayout
+from fivestones.models.attention import PackedLayout, common_prefix
 from fivestones.types import Sample
 
 WORTH = 0.1  # of a batch's tokens: less is not worth rows of unequal lengths side by side
@@ -64,8 +64,7 @@ def from_one_prompt(samples: Sequence[Sample]) -> list[Sample]:
     once; the rest of each prompt is the uncounted beginning of its completion. Equal for the loss, and only
     done where it saves a share of WORTH: equal prompts are shared as they are."""
     prompts = [s.prompt_ids for s in samples]
-    first, last = min(prompts, default=()), max(prompts, default=())
-    cut = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    cut = len(common_prefix(prompts))
     before = sum(len(prompt) for prompt, _ in groupby(prompts))
     after = cut + sum(len(prompt) - cut for prompt in prompts)
     tokens = before + sum(len(s.completion_ids) for s in samples)

@@ -20,7 +20,7 @@ from torch import Tensor
 from fivestones.errors import DataError
 from fivestones.estimate import KEPT
 from fivestones.models.allocator import release_memory
-from fivestones.models.attention import PackedLayout
+from fivestones.models.attention import PackedLayout, common_prefix
 from fivestones.rollout.native.caches import KeyValues, LaneCaches, TailLayout
 from fivestones.rollout.native.grammar import Grammar
 from fivestones.rollout.native.packed import packed_linears
@@ -146,7 +146,8 @@ class NativeSampler:
         groups.sort(key=lambda g: -len(g.prompt))
         width = max(len(g.members) for g in groups)
         lanes = min(len(groups), max(1, self.slots // width))
-        prefix_ids = _common_prefix([g.prompt for g in groups])
+        shortest = min(len(g.prompt) for g in groups)
+        prefix_ids = common_prefix([g.prompt for g in groups])[: shortest - 1]  # each has a token of its own
         prefix = self._prefix(prefix_ids or groups[0].prompt[:1], len(prefix_ids))
         slots = max(len(g.prompt) for g in groups) - len(prefix_ids)
         caches = LaneCaches(lanes, width, prefix, slots, generation.max_tokens, self.bucket)
@@ -317,13 +318,3 @@ def _spare(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory) // 8
     return KEPT
-
-
-def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """Longest prefix of all prompts that leaves each at least one token; () when there is none."""
-    first, last = min(prompts), max(prompts)
-    limit = min(len(p) for p in prompts) - 1
-    n = 0
-    while n < limit and first[n] == last[n]:
-        n += 1
-    return first[:n]
