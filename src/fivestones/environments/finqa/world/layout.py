@@ -23,18 +23,15 @@ from fivestones.environments.finqa.world.topics.topic import Entry, Topic
 
 Shown = Literal["description", "header", "cells"]
 
-# So many that a name has to be read: with three a small model wrote one of them whatever it was shown.
-SHORT_YEARS = (
-    "y{}",
-    "year_{}",
-    "yr_{}",
-    "cy{}",
-    "fiscal_{}",
-    "annual_{}",
-    "full_year_{}",
-    "twelve_months_{}",
+# What stands before a year in a column's name. So many that a name has to be read: with three a small model
+# wrote one of them whatever it was shown, with fourteen it made `y2021` of the `fy2021` held out.
+SHORT_YEARS = tuple(
+    "y yr cy ay by ey my py ry ty p per year yr_ year_ fiscal_ annual_ period_ full_year_ twelve_months_ "
+    "calendar_ reported_ audited_ tax_year_".split()
 )
-SHORT_DAYS = ("december_31_{}", "dec_{}", "at_{}", "as_of_{}", "end_of_{}", "year_end_{}")
+SHORT_DAYS = tuple(
+    "december_31_ dec_ dec dec31_ at_ as_of_ end_of_ year_end_ ye eop_ close_ closing_ balance_ on_".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +52,8 @@ def house(rng: random.Random, profile: Profile, test: bool) -> House:
     held_out = test and rng.random() < 0.3
     month = "december_31" if profile.short else rng.choice(("december_31", "december_31", "june_30"))
     if profile.short:
-        columns = rng.choice(SHORT_YEARS)
-        balances = pick(rng, ((columns, 0.4), (rng.choice(SHORT_DAYS), 0.6)))
+        columns = rng.choice(SHORT_YEARS) + "{}"
+        balances = pick(rng, ((columns, 0.4), (rng.choice(SHORT_DAYS) + "{}", 0.6)))
     else:
         columns = rng.choice(("year_{}", "{}", "fiscal_{}", f"{month}_{{}}", f"year_ended_{month}_{{}}"))
         balances = rng.choice((f"{month}_{{}}", f"as_of_{month}_{{}}", "{}", "year_{}"))
