@@ -25,13 +25,12 @@ Shown = Literal["description", "header", "cells"]
 
 # What stands before a year in a column's name. So many that a name has to be read: with three a small model
 # wrote one of them whatever it was shown, with fourteen it made `y2021` of the `fy2021` held out.
-SHORT_YEARS = tuple(
+_YEARS = (
     "y yr cy ay by ey my py ry ty p per year yr_ year_ fiscal_ annual_ period_ full_year_ twelve_months_ "
-    "calendar_ reported_ audited_ tax_year_".split()
+    "calendar_ reported_ audited_ tax_year_"
 )
-SHORT_DAYS = tuple(
-    "december_31_ dec_ dec dec31_ at_ as_of_ end_of_ year_end_ ye eop_ close_ closing_ balance_ on_".split()
-)
+_DAYS = "december_31_ dec_ dec dec31_ at_ as_of_ end_of_ year_end_ ye eop_ close_ closing_ balance_ on_"
+SHORT_YEARS, SHORT_DAYS = _YEARS.split(), _DAYS.split()
 
 
 @dataclass(frozen=True, slots=True)
