@@ -45,6 +45,12 @@ class SynthPart(Part):
     teacher: TeacherPart | None = None  # a chat model writes the texts; None: the grammar does
 
 
+AskedOfOne = (
+    Literal["lookup", "conversion", "net change", "growth", "CAGR", "spread", "sum", "share", "ratio"]
+    | Literal["sum over years", "mix shift", "average"]
+)
+
+
 class WorldPart(Part):
     """A made world of companies, their tables and questions about them (finqa)."""
 
@@ -62,6 +68,7 @@ class WorldPart(Part):
     levels: tuple[Literal["L0", "L1", "L2", "L3", "L4"], ...] = Field(
         ("L0", "L1", "L2", "L3", "L4"), min_length=1
     )  # of the questions about one table
+    families: tuple[AskedOfOne, ...] | None = Field(None, min_length=1)  # of them; None: all
     workers: Positive = 2
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from finqa_sheets import MILLIONS, THOUSANDS, company, sheet
@@ -30,7 +30,7 @@ from fivestones.environments.finqa.world.ladder import LEVELS, Names, levels, so
 from fivestones.environments.finqa.world.multi import PAIRS, SEVERAL
 from fivestones.environments.finqa.world.phrasing import phrasings, worded
 from fivestones.environments.finqa.world.questions import LONGEST, questions
-from fivestones.recipe import WorldPart
+from fivestones.recipe import AskedOfOne, WorldPart
 
 PART = WorldPart()
 MANY = dict.fromkeys(LEVELS, 40)
@@ -81,6 +81,14 @@ def test_what_is_near_a_tie_is_not_rounded() -> None:
 def figures_of(first: str, last: str, unit: Any = MILLIONS) -> tuple[Figure, Figure]:
     table = sheet("t", "things", {"Line": [first, last]}, years=(2024, 2023), unit=unit)
     return Figure(table, "line", 2024), Figure(table, "line", 2023)
+
+
+def test_a_recipe_can_ask_for_some_families_only() -> None:
+    allowed = {name for part in get_args(AskedOfOne) for name in get_args(part)}
+    assert allowed == {family.name for family in SINGLE}
+    some = questions(company(split="test"), WorldPart(families=("lookup", "share")), 3, MANY)
+    assert {row["family"] for row in some if row["level"] < "L5"} == {"lookup", "share"}
+    assert {row["level"] for row in some} == set(LEVELS)
 
 
 # every family, worked out by another route
