@@ -140,8 +140,8 @@ def _taken(made: Sequence[_Made], name: str, count: int, seed: int, split: str) 
     if had < count:
         raise DataError(
             f"world: {split} {name}: {count} questions are asked for, its {len(lists)} companies bear {had}; "
-            f"allowed: fewer questions, more companies (`companies_{split}`), more tables (`tables`) or kinds "
-            "of questions (`families`)"
+            f"allowed: fewer questions, more companies (`companies_{split}`), more tables (`tables`) or more "
+            "kinds of questions (`families`)"
         )
     order = list(range(len(lists)))
     Random(f"turns:{seed}:{split}:{name}").shuffle(order)
