@@ -50,6 +50,9 @@ class _Maker:
         self.company, self.part, self.rng, self.other = company, part, rng, other
         self.names = Names(company)
         self.test = company.split == "test"
+        asked = part.families
+        # families of questions about one table
+        self.of_one = self._fit([family for family in SINGLE if asked is None or family.name in asked])
         self._asked: set[tuple[object, ...]] = set()
         self._drafts: dict[tuple[str, str], list[Draft]] = {}
 
@@ -68,11 +71,7 @@ class _Maker:
         if name in ("L5", "L6"):
             drawn = PAIRS if name == "L5" else SEVERAL
             return self._mixed([self._several(family, name) for family in self._fit(drawn)])
-        return self._mixed([self._single(family, name) for family in self._of_one()])
-
-    def _of_one(self) -> list[Family]:
-        asked = self.part.families
-        return self._fit([family for family in SINGLE if asked is None or family.name in asked])
+        return self._mixed([self._single(family, name) for family in self.of_one])
 
     def _fit(self, families: Sequence[F]) -> list[F]:
         return [family for family in families if self.test or not family.held_out]
@@ -132,7 +131,7 @@ class _Maker:
 
     def _of_both(self, pair: tuple[Sheet, Sheet]) -> list[Row]:
         sheet, twin = pair
-        for family in self._shuffled([family for family in self._of_one() if family.name in PAIRED]):
+        for family in self._shuffled([family for family in self.of_one if family.name in PAIRED]):
             alike = {_but_subject(draft): draft for draft in self._of(family, twin)}
             for draft in self._shuffled(self._of(family, sheet)):
                 other = alike.get(_but_subject(draft))
@@ -146,7 +145,7 @@ class _Maker:
         return self._rounds(fit, self._with_and_without)
 
     def _with_and_without(self, sheet: Sheet) -> list[Row]:
-        for family in self._shuffled([family for family in self._of_one() if family.name in YEARLY]):
+        for family in self._shuffled([family for family in self.of_one if family.name in YEARLY]):
             for kept in self._shuffled(self._of(family, sheet)):
                 if _YEAR.search(kept.slots["label"]):  # "Due in 2025": two years would be meant
                     continue
