@@ -38,7 +38,7 @@ class ScoredEnvironment(Environment, Protocol):
 
 
 class Sampler(Protocol):
-    """Turns token prompts into completions. Equal neighbouring prompts are computed once."""
+    """Turns token prompts into completions. Equal prompts are computed once."""
 
     def generate(
         self,

@@ -281,6 +281,8 @@ class TrainPart(Part):
     # gdpo: each part of the reward is normalised by itself; for jobs with a rubric
     scale: Literal["batch_std", "group_std", "none", "gdpo"] = "batch_std"
     scale_floor: float = Field(0.1, gt=0)
+    # of advantages below 0: with less than 1 what succeeded counts more than what failed; 0 learns from it alone
+    negative_weight: Fraction = 1.0
     min_contrast: float = Field(0.0, ge=0)  # a group whose reward std is not above this gives no gradient
     refill: Natural = 1  # extra rounds of new tasks to replace groups without contrast
     clip_low: Rate = 0.2

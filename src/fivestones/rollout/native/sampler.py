@@ -1,7 +1,7 @@
 """The in-process sampler: the policy's own weights, each prompt computed and stored once per group.
 
-Equal neighbouring prompts form a group and share a lane. Lanes are decoded together; a lane whose members
-have all finished takes the next group. A completion depends on its prompt and its seed only (one uniform a
+Equal prompts form a group and share a lane, or several where groups differ much in size. Lanes are decoded
+together; a lane whose members have all finished takes the next. A completion depends on its prompt and its seed only (one uniform a
 token from the seed's own stream, inverse distribution function over the full softmax), not on the batch
 around it.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from fivestones.rollout.native.turns import ContinuedLayout, OpenChats, Past, jo
 from fivestones.types import Completion, Finish, Generation
 
 PREFILL_TOKENS = 4096  # tokens of one prefill row
+IDLE = 0.2  # of the rows decoded at once, at most, so that lanes of unequal groups are equally wide
 
 
 @dataclass
@@ -116,22 +116,21 @@ class NativeSampler:
     def _groups(
         self, prompts: Sequence[Sequence[int]], generation: Generation, seeds: Sequence[int]
     ) -> list[_Group]:
-        groups = []
-        numbered = zip(range(len(prompts)), map(tuple, prompts), seeds, strict=True)
-        for prompt, same in groupby(numbered, key=lambda row: row[1]):
+        found: dict[tuple[int, ...], list[_Member]] = {}
+        for i, (prompt, seed) in enumerate(zip(map(tuple, prompts), seeds, strict=True)):
             if len(prompt) + generation.max_tokens > self.context:
                 raise DataError(
                     f"a prompt of {len(prompt)} tokens and {generation.max_tokens} new tokens do not fit the "
                     f"model's context of {self.context}"
                 )
-            members = [
-                _Member(i, np.random.Generator(np.random.Philox(seed)).random(generation.max_tokens))
-                for i, _, seed in same
-            ]
-            groups += [
-                _Group(prompt, members[i : i + self.slots]) for i in range(0, len(members), self.slots)
-            ]
-        return groups
+            uniforms = np.random.Generator(np.random.Philox(seed)).random(generation.max_tokens)
+            found.setdefault(prompt, []).append(_Member(i, uniforms))
+        width = lane_width([len(members) for members in found.values()], self.slots)
+        return [
+            _Group(prompt, members[i : i + width])
+            for prompt, members in found.items()
+            for i in range(0, len(members), width)
+        ]
 
     def _constrain(self, groups: Sequence[_Group], schema: str | None) -> None:
         if schema is not None and schema not in self._grammars:
@@ -195,23 +194,23 @@ class NativeSampler:
         generation: Generation,
     ) -> None:
         """Prompts of the new groups, several to a row; samples their first tokens."""
-        pasts = {
-            lane: self._chats.find(group.prompt, shared) if self._chats else {}
-            for lane, group in fresh.items()
-        }
-        new = {lane: group.prompt[shared + known(pasts[lane]) :] for lane, group in fresh.items()}
-        rows: list[list[int]] = []
-        for lane in fresh:
-            tokens = sum(len(new[i]) for i in rows[-1]) if rows else 0
-            if not rows or tokens + len(new[lane]) > PREFILL_TOKENS:
+        lanes_of: dict[tuple[int, ...], list[int]] = {}
+        for lane, group in fresh.items():
+            lanes_of.setdefault(group.prompt, []).append(lane)
+        pasts = {p: self._chats.find(p, shared) if self._chats else {} for p in lanes_of}
+        new = {p: p[shared + known(pasts[p]) :] for p in lanes_of}
+        rows: list[list[tuple[int, ...]]] = []
+        for prompt in lanes_of:
+            tokens = sum(len(new[p]) for p in rows[-1]) if rows else 0
+            if not rows or tokens + len(new[prompt]) > PREFILL_TOKENS:
                 rows.append([])
-            rows[-1].append(lane)
-        for lanes in rows:
-            tails = [new[lane] for lane in lanes]
+            rows[-1].append(prompt)
+        for prompts in rows:
+            tails = [new[p] for p in prompts]
             lengths = tuple(map(len, tails))
             layout: Any
-            if any(pasts[lane] for lane in lanes):
-                layout = ContinuedLayout(prefix, shared, [pasts[lane] for lane in lanes], lengths)
+            if any(pasts[p] for p in prompts):
+                layout = ContinuedLayout(prefix, shared, [pasts[p] for p in prompts], lengths)
             elif shared:
                 layout = TailLayout(prefix, shared, lengths)
             else:
@@ -221,11 +220,13 @@ class NativeSampler:
             )[0]
             ends = np.cumsum([len(tail) for tail in tails])
             logits = self._logits(hidden[torch.from_numpy(ends - 1).to(hidden.device)])
-            for lane, tail, end, row in zip(lanes, tails, ends, logits, strict=True):
+            for prompt, tail, end, row in zip(prompts, tails, ends, logits, strict=True):
                 cut = slice(int(end) - len(tail), int(end))
-                caches.store_prompt(lane, joined(pasts[lane], layout.captured, cut))
-                members = fresh[lane].members
-                self._sample(row.expand(len(members), -1), list(members), generation)
+                keys = joined(pasts[prompt], layout.captured, cut)
+                for lane in lanes_of[prompt]:
+                    caches.store_prompt(lane, keys)
+                members = [m for lane in lanes_of[prompt] for m in fresh[lane].members]
+                self._sample(row.expand(len(members), -1), members, generation)
 
     def _decode(self, running: list[_Group | None], caches: LaneCaches, generation: Generation) -> None:
         """One token for every open member."""
@@ -311,6 +312,15 @@ class NativeSampler:
         return Completion(
             text=text, token_ids=tuple(ids), logprobs=tuple(member.logprobs), finish=member.finish
         )
+
+
+def lane_width(sizes: Sequence[int], slots: int) -> int:
+    """Members of a lane, for groups of these sizes: as many as leave no more than `IDLE` of the rows without
+    one. Chats of several turns part from each other, so that most groups are then of one."""
+    for width in range(min(max(sizes, default=1), slots), 1, -1):
+        if sum(-size % width for size in sizes) <= IDLE * sum(size + -size % width for size in sizes):
+            return width
+    return 1
 
 
 def _spare(device: torch.device) -> int:

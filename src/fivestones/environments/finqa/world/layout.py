@@ -24,7 +24,8 @@ from fivestones.environments.finqa.world.topics.topic import Entry, Topic
 Shown = Literal["description", "header", "cells"]
 
 # What stands before a year in a column's name. So many that a name has to be read: with three a small model
-# wrote one of them whatever it was shown, with fourteen it made `y2021` of the `fy2021` held out.
+# wrote one of them whatever it was shown. What is held out is unseen as a whole, but of usual words: of `fy2021` a
+# model of 135M made `SELECTfy2021`, which says more of its tokenizer than of what it has learned.
 _YEARS = (
     "y yr cy ay by ey my py ry ty p per year yr_ year_ fiscal_ annual_ period_ full_year_ twelve_months_ "
     "calendar_ reported_ audited_ tax_year_"
@@ -57,7 +58,7 @@ def house(rng: random.Random, profile: Profile, test: bool) -> House:
         columns = rng.choice(("year_{}", "{}", "fiscal_{}", f"{month}_{{}}", f"year_ended_{month}_{{}}"))
         balances = rng.choice((f"{month}_{{}}", f"as_of_{month}_{{}}", "{}", "year_{}"))
     if held_out:
-        columns = balances = "fy{}" if profile.short else "FY{}"
+        columns = balances = "fiscal_year_{}" if profile.short else "FY{}"
     style = Style(
         dollar="$" if rng.random() < 0.2 else "$ ",
         dollar_rows=rng.choice(("all", "ends", "none")),
