@@ -12,7 +12,7 @@ import torch
 from fivestones.errors import DataError
 from fivestones.models.attention import install
 from fivestones.rollout.native.caches import LaneCaches
-from fivestones.rollout.native.sampler import NativeSampler
+from fivestones.rollout.native.sampler import NativeSampler, lane_width
 from fivestones.train.check import dense_logprobs
 from fivestones.train.pack import pack
 from fivestones.types import Completion, Generation
@@ -92,6 +92,29 @@ def test_a_completion_depends_on_its_prompt_and_seed_only(family: str) -> None:
     assert len({c.token_ids for c in together}) > 6  # seeds matter
     again = sampler.generate(flat, g, seeds)
     assert again == together  # bit for bit
+
+
+def test_groups_of_unequal_size_and_order() -> None:
+    """Equal prompts far from each other, and groups over several lanes: each is as when it is alone."""
+    m = model()
+    sampler = sampler_of(m, slots=6, ends=range(0, VOCABULARY, 12))
+    a, b, c, d = prompts([3, 20, 9, 14])
+    flat = [a, b, a, a, c, a, d, a, b, a]
+    seeds = list(range(50, 60))
+    together = sampler.generate(flat, Generation(max_tokens=12), seeds)
+    for prompt, seed, got in zip(flat, seeds, together, strict=True):
+        assert got.token_ids == sampler.generate([prompt], Generation(max_tokens=12), [seed])[0].token_ids
+        assert got.logprobs == pytest.approx(trainer_logprobs(m, prompt, got.token_ids), abs=1e-4)
+
+
+def test_lanes_are_as_wide_as_groups_are_alike() -> None:
+    assert lane_width([8] * 6, 48) == 8
+    assert lane_width([8] * 6, 4) == 4  # no wider than what is decoded at once
+    assert lane_width([1] * 40, 48) == 1
+    assert lane_width([8, 1, 1, 1, 1], 48) == 1  # eight wide, most rows would idle
+    assert lane_width([8, 7, 8, 8], 48) == 8
+    assert lane_width([4, 4, 8, 2], 48) == 4
+    assert lane_width([], 48) == 1
 
 
 def test_prompts_without_a_common_start_and_of_one_token() -> None:
