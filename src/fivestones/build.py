@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fivestones.build_data import Data, structured_spec
 from fivestones.data.store import read_rows
@@ -271,20 +271,29 @@ class Job:
             self.environment.lenient,
             self.criteria,
             at_once=self.at_once,
-            diagnose=self._diagnosed if self.behaviours else None,
+            diagnose=partial(self._diagnosed, self._finqa.graded) if self.behaviours else None,
         )
 
-    def _diagnosed(self, task: Task, rollout: Rollout) -> Mapping[str, float | None]:
-        grading, submit = self._finqa.grading, self.environment.submit
-        return diagnose(task, rollout.messages, rollout.finish, grading, submit)
+    def _diagnosed(
+        self, grading: Literal["strict", "openenv"], task: Task, rollout: Rollout
+    ) -> Mapping[str, float | None]:
+        return diagnose(task, rollout.messages, rollout.finish, grading, self.environment.submit)
 
     def _real_questions(self, name: str, path: Path) -> Dataset:
         """The test questions of a public set, with tables of their own."""
         real = load_real(path)
-        env = FinqaEnvironment({"test": real.rows["test"]}, real.tables, self._finqa)
+        # their answers are written in other ways than those of a made world (\\boxed{6.28\\%})
+        grading = self._finqa.grading or "openenv"
+        part = self._finqa.model_copy(update={"grading": grading})
+        env = FinqaEnvironment({"test": real.rows["test"]}, real.tables, part)
         tasks = [replace(t, id=f"{name}-{t.id}") for t in env.tasks("test")]
         return Dataset(
-            name, tasks, Known(env.scorer), env.lenient, env.scorer.names, diagnose=self._diagnosed
+            name,
+            tasks,
+            Known(env.scorer),
+            env.lenient,
+            env.scorer.names,
+            diagnose=partial(self._diagnosed, grading),
         )
 
     def _real_notes(self, name: str, path: Path) -> Dataset:

@@ -145,11 +145,18 @@ class FinqaPart(Part):
     recoveries: Fraction = 0.0  # share of demonstrations that show an error and how it is mended
     tested: Literal["test", "val"] = "test"  # the questions evaluated; val: to choose settings by
     curriculum: bool = False  # training begins with the first of `levels` and adds one after the other
-    grading: Literal["strict", "openenv"] = "strict"
+    grading: Literal["strict", "openenv"] | None = (
+        None  # None: strict in a made world, openenv for a public set
+    )
     repeats: int | None = Field(3, ge=2)  # equal turns in a row that end an episode: the tools say the same
     submit: bool = False  # the answer is given to a tool `submit_answer`, not as a line FINAL ANSWER
     format: Literal["world", "rllm", "snorkel"] = "world"  # whose data: made here, or a public set's
     data: Path | None = None  # rllm: data.tar.gz or its folder; snorkel: its folder
+
+    @property
+    def graded(self) -> Literal["strict", "openenv"]:
+        """How answers to the recipe's own questions are graded."""
+        return self.grading or ("strict" if self.format == "world" else "openenv")
 
     @model_validator(mode="after")
     def _whole(self) -> FinqaPart:
@@ -281,7 +288,7 @@ class TrainPart(Part):
     # gdpo: each part of the reward is normalised by itself; for jobs with a rubric
     scale: Literal["batch_std", "group_std", "none", "gdpo"] = "batch_std"
     scale_floor: float = Field(0.1, gt=0)
-    # of advantages below 0: with less than 1 what succeeded counts more than what failed; 0 learns from it alone
+    # of advantages below 0: under 1, successes count more than failures; 0 learns from successes alone
     negative_weight: Fraction = 1.0
     min_contrast: float = Field(0.0, ge=0)  # a group whose reward std is not above this gives no gradient
     refill: Natural = 1  # extra rounds of new tasks to replace groups without contrast

@@ -89,6 +89,7 @@ CASES: list[tuple[str, tuple[str, ...], float | None]] = [
     ("guard_violation", (*SEEN, sql(JOINED), WRONG), 1.0),  # too many rows
     ("guard_violation", (*SEEN, sql(f"SELECT 1 FROM {REVENUE} WHERE {'(' * 50}"), WRONG), 1.0),
     ("guard_violation", (*SEEN, sql(f"SELECT 1 FROM {REVENUE} WHERE a = '{'x' * 3000}'"), WRONG), 1.0),
+    ("guard_violation", (*SEEN, sql(f"SELECT {NOW} FROM elsewhere WHERE a = 1"), WRONG), 1.0),
     (
         "guard_violation",
         (*SEEN, sql(f"SELECT to_number({NOW}) FROM {REVENUE} WHERE segment = 'a'"), WRONG),

@@ -12,9 +12,14 @@ from typing import Any
 
 import pytest
 
+from attempts import rollout
+from fivestones.build import Job
+from fivestones.build_data import sample_data
 from fivestones.environments.finqa import real_files
 from fivestones.environments.finqa.real import Loaded, load_rllm, load_snorkel, must_train
 from fivestones.errors import DataError, UsageError
+from fivestones.recipe import FinqaPart
+from fivestones.recipe_load import load_recipe
 
 RLLM = [
     "user_query",
@@ -261,6 +266,25 @@ def test_snorkel_is_for_evaluation_only(tmp_path: Path) -> None:
     assert not loaded.rows["train"] and loaded.evaluation_only
     with pytest.raises(UsageError, match="evaluation only"):
         must_train(loaded)
+
+
+@pytest.mark.parametrize(("given", "reward"), [({}, 1.0), ({"grading": "strict"}, 0.0)])
+def test_a_public_set_is_graded_as_it_writes_its_answers(
+    tmp_path: Path, given: dict[str, str], reward: float
+) -> None:
+    """Its answers are boxed, which the strict grader of the made world does not read."""
+    snorkel(tmp_path)
+    recipe = load_recipe("finqa", "smoke", {f"environment.finqa.{k}": v for k, v in given.items()})
+    extra = Job(recipe, sample_data(recipe, 1)).extra_set("snorkel", tmp_path)
+    (task,) = extra.tasks
+    (score,) = extra.scorer(task, [rollout(task, "FINAL ANSWER: 6.28 %")])
+    assert score.reward == reward
+
+
+def test_the_recipes_own_questions_are_strict_where_they_are_made_here() -> None:
+    assert FinqaPart().graded == "strict"
+    assert FinqaPart(format="rllm", data=Path("x")).graded == "openenv"
+    assert FinqaPart(format="rllm", data=Path("x"), grading="strict").graded == "strict"
 
 
 def test_a_torn_file_of_snorkel_falls_back_on_the_summary(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def tables() -> Tables:
 @pytest.fixture(scope="module")
 def database() -> Database:
     return Database(tables())
+
+
+def held(database: Database, company: str) -> bytes:
+    """All that the company's image holds, byte for byte."""
+    image = database._image(company)
+    image._db.set_authorizer(None)  # serialize asks SQLite for the number of pages
+    try:
+        return image._db.serialize()
+    finally:
+        image._db.set_authorizer(image._authorize)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +163,7 @@ def test_what_agents_ask(database: Database, sql: str, rows: list[dict[str, obje
 
 @pytest.mark.parametrize("sql", list(ATTACKS), ids=lambda sql: ascii(" ".join(sql.split())[:50]))
 def test_refused_in_time_and_nothing_changed(database: Database, sql: str) -> None:
-    before = database.digest("acme")
+    before = held(database, "acme")
     begin = time.thread_time()
     with pytest.raises(ToolError) as refused:
         database.query("acme", T, sql)
@@ -160,7 +171,7 @@ def test_refused_in_time_and_nothing_changed(database: Database, sql: str) -> No
     assert ATTACKS[sql] in str(refused.value)
     assert len(str(refused.value)) < 1200
     assert seconds < SECONDS + 0.2
-    assert database.digest("acme") == before
+    assert held(database, "acme") == before
     assert json.loads(database.query("acme", T, ASK)) == GOLD
 
 
@@ -175,13 +186,21 @@ def test_a_busy_machine_changes_no_result(database: Database, monkeypatch: pytes
         database.query("acme", T, work)
 
 
-def test_memory_stays_bounded(database: Database) -> None:
+def hoarded() -> int:
+    """kB by which the peak of this process grows."""
+    database = Database(tables())
     hoards = [sql for sql in ATTACKS if sql.startswith((HOARD[:30], "WITH c0(a)", "SELECT a||a"))]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for sql in hoards * 2:
         with pytest.raises(ToolError):
             database.query("acme", T, sql)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+
+def test_memory_stays_bounded() -> None:
+    """In a process of its own: the peak of this one may lie high already."""
+    with get_context("spawn").Pool(1) as pool:
+        assert pool.apply(hoarded) < 300_000
 
 
 def test_no_file_is_written(database: Database, tmp_path: Path) -> None:

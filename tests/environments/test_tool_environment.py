@@ -11,6 +11,7 @@ import pytest
 
 import attempts
 from fivestones.environments.tool_use import Tool, ToolError, ToolUse
+from fivestones.environments.tool_use.arguments import check_of
 from fivestones.errors import DataError, EnvironmentFault, UsageError
 from fivestones.hermes import write
 from fivestones.protocols import ScoredEnvironment
@@ -221,6 +222,18 @@ def test_schemas_are_for_the_template() -> None:
 def test_bad_tools_are_a_usage_error(tools: list[Any], options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ToolUse(tools, **options)
+
+
+def test_an_argument_that_may_be_a_list_may_have_choices_too() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"by": {"type": ["string", "array"], "enum": ["a", ["b"], "c"]}},
+    }
+    few = {"type": "object", "properties": {"by": {"type": ["string", "array"], "enum": ["a"]}}}
+    for allowed, fitting in ((schema, (["b"], "a")), (few, ("a",))):
+        check = check_of("tool", allowed)
+        assert [check({"by": value}) for value in fitting] == [None] * len(fitting)
+        assert "by" in (check({"by": ["x"]}) or "") and "by" in (check({"by": {}}) or "")
 
 
 def test_a_reference_of_a_schema_is_never_fetched() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -70,22 +71,38 @@ def test_results_come_in_the_order_of_the_calls(name: str) -> None:
 
 @every
 def test_rollouts_end_each_in_their_own_way(name: str) -> None:
-    """A fault, a reply that the chat cannot take, a cut turn, no turns left: the others do not notice."""
+    """A fault, a cut turn, no turns left: the others do not notice."""
     c = chat(name)
     cut = completion(plain(c, "look"), "look", "length")
     reply = [Message("tool", "42")]
-    world = World([[reply], [EnvironmentFault("gone")], [reply], [reply] * 3, [reply, DataError("odd")]])
-    rollouts = rolled(c, world, [["a", "b"], ["a"], ["a", cut], ["a", "b", "c"], ["a", "b"]], max_turns=3)
-    assert [r.finish for r in rollouts] == ["stop", "error", "length", "turns", "error"]
+    world = World([[reply], [EnvironmentFault("gone")], [reply], [reply] * 3])
+    rollouts = rolled(c, world, [["a", "b"], ["a"], ["a", cut], ["a", "b", "c"]], max_turns=3)
+    assert [r.finish for r in rollouts] == ["stop", "error", "length", "turns"]
     assert [[m.content for m in r.turns] for r in rollouts] == [
         ["a", "42", "b"],
         ["a"],
         ["a", "42", "look"],
         ["a", "42", "b", "42", "c"],
-        ["a", "42", "b"],
     ]
     assert all(r.loss_mask[-1] for r in rollouts)
     assert rollouts[2].completion_ids[-4:] == tuple(plain(c, "look"))  # no end that nobody sampled
+
+
+def test_a_reply_that_the_chat_cannot_take_ends_its_rollout_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    c = chat("qwen2.5")
+    reply, written = [Message("tool", "42")], Chat.reply_ids
+
+    def refused(self: Chat, messages: Sequence[Message], *rest: Any, **more: Any) -> tuple[int, ...]:
+        if messages[-1].content == "odd":
+            raise DataError("the template refuses it")
+        return written(self, messages, *rest, **more)
+
+    monkeypatch.setattr(Chat, "reply_ids", refused)
+    rollouts = rolled(c, World([[reply], [reply]]), [["a", "b"], ["odd", "b"]])
+    assert [r.finish for r in rollouts] == ["stop", "error"]
+    # what is wrong with the job itself ends the run
+    with pytest.raises(DataError, match="another question"):
+        rolled(c, World([[DataError("another question for the same seed")]]), [["a", "b"]])
 
 
 @every

@@ -73,6 +73,26 @@ def test_only_what_is_new_is_computed() -> None:
     assert seen == [30, 13 + 5]
 
 
+def test_the_last_open_chat_is_not_computed_anew() -> None:
+    made = sampler("llama", True, range(tiny.VOCABULARY))
+    seen: list[int] = []
+    forward = made._forward
+
+    def counted(ids: torch.Tensor, *rest: object) -> torch.Tensor:
+        seen.append(ids.numel())
+        return forward(ids, *rest)  # type: ignore[arg-type]
+
+    made._forward = counted  # type: ignore[method-assign]
+    prompts = [tuple(range(40)), (*range(30), 99, 98)]
+    first = made.generate(prompts, Generation(max_tokens=4), [1, 2])
+    last = (*prompts[0], *first[0].token_ids, 7, 8)
+    for _ in range(2):
+        seen.clear()
+        (done,) = made.generate([last], Generation(max_tokens=4), [3])
+        assert seen == [30, 3]  # what both began with, then the sampled token and the reply
+        last = (*last, *done.token_ids, 7, 8)
+
+
 def test_no_more_is_kept_than_memory_allows() -> None:
     keys = torch.empty(1, 100, 1)  # 400 bytes, and values as many
     chats = OpenChats(most=1600)

@@ -115,12 +115,12 @@ def collect(
                 if replies and turn + 1 == max_turns:
                     row.finish = "turns"
                 elif replies:
-                    ids = chat.reply_ids(row.messages, replies, ended=completion.token_ids[-1] in chat.ends)
+                    ids = _reply_ids(chat, row, replies, ended=completion.token_ids[-1] in chat.ends)
                     if len(row.chat_ids) + len(ids) + generation.max_tokens <= context:
                         row.heard(replies, ids)
                         return
                     row.finish = "length"
-            except (EnvironmentFault, DataError) as fault:
+            except EnvironmentFault as fault:
                 log.warning("rollout of %s ended: %s", row.task.id, fault)
                 row.finish = "error"
             done[active[place]] = row.rollout(version)
@@ -134,3 +134,11 @@ def collect(
         if not active:
             break
     return [done[i] for i in range(len(rows))]
+
+
+def _reply_ids(chat: Tokens, row: _Open, replies: Sequence[Message], *, ended: bool) -> tuple[int, ...]:
+    """Raises EnvironmentFault for a reply that the template cannot write: that rollout alone ends."""
+    try:
+        return chat.reply_ids(row.messages, replies, ended=ended)
+    except DataError as error:
+        raise EnvironmentFault(str(error)) from error

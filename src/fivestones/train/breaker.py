@@ -32,7 +32,7 @@ class Breaker:
                 f"paused: {unscored} of the last {total} rollouts that passed the gates are unscored "
                 f"({unscored / total:.1%}, allowed {self.allowed:.1%}); causes: "
                 f"{', '.join(f'{c} ({n})' for c, n in causes) or 'earlier steps'}. "
-                "Mend the judge, then go on with --resume: nothing is lost"
+                "Mend what scores (the judge, or the environment), then go on with --resume: nothing is lost"
             )
 
     def end_step(self) -> None:

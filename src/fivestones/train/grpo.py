@@ -3,7 +3,8 @@
 1. advantages are scaled by the step's standard deviation with a floor, not by each group's;
 2. the loss is a token sum divided by a constant, so that long answers are not favoured (Dr. GRPO);
 3. one on-policy update a step, ratios anchored to the sampler's own log-probs, no KL unless asked for;
-4. an unknown reward leaves the update, and a group without contrast is replaced by a new task.
+4. an unknown reward leaves the update, and a group without contrast is replaced by a new task;
+5. where asked for (`negative_weight`), what failed weighs less than what succeeded.
 """
 
 from __future__ import annotations

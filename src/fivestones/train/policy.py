@@ -100,7 +100,8 @@ class TorchPolicy:
     # updates
 
     def update(self, samples: Sequence[Sample]) -> Mapping[str, float]:
-        """One GRPO update; metrics are means over sampled tokens."""
+        """One GRPO update; metrics are means over the sampled tokens that are learned from: with
+        `train.negative_weight` 0 those of successes."""
         part, sums = self.train_part, _Sums()
 
         def token_loss(row: Row, logprobs: Tensor, entropy: Tensor) -> Tensor:

@@ -149,4 +149,4 @@ class FinqaScorer:
         if len(found) != 1:
             why = "several final answers" if found else "no final answer"
             return Score(reward=0.0, failed={"answer": why})
-        return Score(reward=grade(found[0], str(task.reference["answer"]), self.part.grading))
+        return Score(reward=grade(found[0], str(task.reference["answer"]), self.part.graded))

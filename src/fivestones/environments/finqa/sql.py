@@ -11,7 +11,6 @@ this process. A query passes four guards, none of which relies on another:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sqlite3
@@ -94,10 +93,6 @@ class Database:
         text = safe_text(sql)
         return self._image(company).query(subject, text)
 
-    def digest(self, company: str) -> str:
-        """Hash of all that the company's image holds: no query changes it."""
-        return self._image(company).digest()
-
     def _image(self, company: str) -> _Image:
         with self._lock:
             image = self._images.get(company)
@@ -140,15 +135,6 @@ class _Image:
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
         self._db.set_authorizer(self._authorize)
         self._db.set_progress_handler(self._out_of_time, BETWEEN_CHECKS)
-
-    def digest(self) -> str:
-        with self._lock:
-            self._db.set_authorizer(None)  # serialize asks SQLite for the number of pages
-            self._ticks, self._deadline = 0, time.thread_time() + 60
-            try:
-                return hashlib.sha256(self._db.serialize()).hexdigest()
-            finally:
-                self._db.set_authorizer(self._authorize)
 
     def query(self, table: Table, sql: str) -> str:
         with self._lock:

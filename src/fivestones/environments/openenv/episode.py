@@ -111,7 +111,9 @@ class Episode:
         self._messages.append(Message("assistant", _written(name, arguments)))
         replies = environment.reply(self.task, self._messages)
         if not replies:
-            return self._end(environment, name, "The answer is submitted.", "stop")
+            submitted = name == environment.submit
+            said = "The answer is submitted." if submitted else "The episode is over: it went round."
+            return self._end(environment, name, said, "stop")
         if self.steps >= self._calls:
             return self._end(environment, name, replies[0].content, "turns")
         self._messages.extend(replies)

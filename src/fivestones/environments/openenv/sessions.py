@@ -16,6 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -168,9 +169,8 @@ class RemoteTools:
         self._waiting: OrderedDict[int, tuple[str, Session]] = OrderedDict()  # by age
         self._by_chat: dict[str, list[int]] = {}
         self._count = 0
-        self._loop = asyncio.new_event_loop()
+        self._loop = _connections()
         self._tasks: set[asyncio.Task[Any]] = set()
-        threading.Thread(target=self._loop.run_forever, name="openenv-client", daemon=True).start()
 
     def connect(self) -> Session:
         """A new session without an episode. Raises SessionLost when the server cannot be reached."""
@@ -280,6 +280,14 @@ class RemoteTools:
         if not numbers:
             del self._by_chat[key]
         return session
+
+
+@cache
+def _connections() -> asyncio.AbstractEventLoop:
+    """One thread for the connections of all servers, as long as the process lives."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="openenv-client", daemon=True).start()
+    return loop
 
 
 def digest(task_id: str, messages: Sequence[Message]) -> str:

@@ -86,8 +86,8 @@ def _flat(schema: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool] | No
         kinds = [part["type"]] if isinstance(part["type"], str) else part["type"]
         types[name] = tuple(t for kind in kinds for t in TYPES[kind])
         if "enum" in part:
-            if any(isinstance(choice, list | dict) for choice in part["enum"]):
-                return None
+            if {list, dict} & {*types[name], *map(type, part["enum"])}:
+                return None  # not hashable
             choices[name] = frozenset((type(choice), choice) for choice in part["enum"])
     required = frozenset(schema.get("required", ()))
 

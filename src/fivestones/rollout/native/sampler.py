@@ -1,9 +1,9 @@
 """The in-process sampler: the policy's own weights, each prompt computed and stored once per group.
 
-Equal prompts form a group and share a lane, or several where groups differ much in size. Lanes are decoded
-together; a lane whose members have all finished takes the next. A completion depends on its prompt and its seed only (one uniform a
-token from the seed's own stream, inverse distribution function over the full softmax), not on the batch
-around it.
+Equal prompts form a group and share a lane, or several where groups differ much in size. Lanes are
+decoded together; a lane whose members have all finished takes the next. A completion depends on its prompt
+and its seed only (one uniform a token from the seed's own stream, inverse distribution function over the
+full softmax), not on the batch around it.
 """
 
 from __future__ import annotations
@@ -146,7 +146,9 @@ class NativeSampler:
         width = max(len(g.members) for g in groups)
         lanes = min(len(groups), max(1, self.slots // width))
         shortest = min(len(g.prompt) for g in groups)
-        prefix_ids = common_prefix([g.prompt for g in groups])[: shortest - 1]  # each has a token of its own
+        # each has a token of its own; what is known of open chats begins where the prefix ended before
+        most = min(shortest - 1, self._chats.start if self._chats else shortest)
+        prefix_ids = common_prefix([g.prompt for g in groups])[:most]
         prefix = self._prefix(prefix_ids or groups[0].prompt[:1], len(prefix_ids))
         slots = max(len(g.prompt) for g in groups) - len(prefix_ids)
         caches = LaneCaches(lanes, width, prefix, slots, generation.max_tokens, self.bucket)

@@ -44,6 +44,11 @@ class OpenChats:
     def begin(self) -> None:
         self._before, self._now = self._now, {}
 
+    @property
+    def start(self) -> int:
+        """The token from which on keys are kept; with none kept, any."""
+        return min((past.start for past in self._before.values()), default=1 << 62)
+
     def clear(self) -> None:
         self._before, self._now = {}, {}
 

@@ -16,9 +16,9 @@ from fivestones.environments.finqa.diagnose.figures import Figure, figures_of_an
 from fivestones.environments.finqa.grader import final_answers, grade
 from fivestones.environments.finqa.tools import SUBMIT
 from fivestones.environments.tool_use.calls import parse
+from fivestones.environments.tool_use.environment import ERROR
 from fivestones.types import Call, Message, Task
 
-ERROR = "error: "  # how a tool's reply begins when the call failed
 LIST, INSPECT, QUERY, CALCULATE = "get_table_names", "get_table_info", "sql_query", "calculator"
 _TEXT = {"type": "string"}
 _SCHEMAS = {  # all arguments are text, which one syntax of calls does not say

@@ -13,10 +13,10 @@ _UNKNOWN_TABLE = re.compile(r"no table `.*` of company `", re.DOTALL)
 _REFUSED = re.compile(
     # what may not be asked
     r"only SELECT is allowed|SELECT \* is refused|a filter or an aggregate is required|one statement a call"
-    r"|this call reads the table `"
+    r"|(?:no table `.*` to read; )?this call reads the table `"
     # limits of size and time
-    r"|the query has [\d,]+ characters|nested too deeply|too many (?:SELECTs|tables)"
-    r"|the query takes more than|the query gives more than|the result has [\d,]+ characters"
+    r"|the query has [\d,]+ characters|nested too deeply|too many (?:SELECTs|tables|names)"
+    r"|the query (?:is too large|takes more than|gives more than)|the result has [\d,]+ characters"
 )
 
 

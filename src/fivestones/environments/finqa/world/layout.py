@@ -24,8 +24,8 @@ from fivestones.environments.finqa.world.topics.topic import Entry, Topic
 Shown = Literal["description", "header", "cells"]
 
 # What stands before a year in a column's name. So many that a name has to be read: with three a small model
-# wrote one of them whatever it was shown. What is held out is unseen as a whole, but of usual words: of `fy2021` a
-# model of 135M made `SELECTfy2021`, which says more of its tokenizer than of what it has learned.
+# wrote one of them whatever it was shown. What is held out is unseen as a whole, but of usual words: of
+# `fy2021` a model of 135M made `SELECTfy2021`, which says more of its tokens than of what it has learned.
 _YEARS = (
     "y yr cy ay by ey my py ry ty p per year yr_ year_ fiscal_ annual_ period_ full_year_ twelve_months_ "
     "calendar_ reported_ audited_ tax_year_"
@@ -208,7 +208,7 @@ def _names(
             columns[years[0]] = f"{habits.month}_{years[0]}"
         return axis, columns, {}
     if habits.held_out:
-        form = "FY{}"
+        form = "Fiscal year {}" if short else "FY{}"
     elif short:
         form = "{}"
     else:
