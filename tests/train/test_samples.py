@@ -35,9 +35,9 @@ def test_advantages_are_spread_over_the_sampled_tokens() -> None:
 def test_what_failed_can_weigh_less() -> None:
     g = group("a", [3.0, 1.0, 2.0])
     tempered = to_samples([g], PLAIN.model_copy(update={"negative_weight": 0.25}), 100)
-    assert [s.advantages[0] for s in tempered] == [1.0, -0.25]  # the mean itself teaches nothing
+    assert [s.advantages[0] for s in tempered] == [1.0, -0.25, 0.0]
     without = PLAIN.model_copy(update={"negative_weight": 0.0})
-    assert [s.advantages[0] for s in to_samples([g], without, 100)] == [1.0]
+    assert [s.advantages[0] for s in to_samples([g], without, 100)] == [1.0, 0.0]  # and no forward pass
     held = to_samples([g], without.model_copy(update={"kl": 0.1}), 100)
     assert [s.advantages[0] for s in held] == [1.0, 0.0, 0.0]  # they are still held to the reference
 

@@ -59,17 +59,14 @@ def to_samples(
             completion_ids=r.completion_ids,
             loss_mask=r.loss_mask,
             logprobs=r.logprobs,
-            advantages=tuple(a if m else 0.0 for m in r.loss_mask),
+            advantages=tuple(weight * float(a) if m else 0.0 for m in r.loss_mask),
         )
         for pairs, values in zip(kept, advantages, strict=True)
-        for (r, _), a in zip(pairs, tempered(values, part.negative_weight), strict=True)
-        if a or part.kl  # nothing to learn from: no forward pass either
+        for (r, _), a in zip(pairs, values, strict=True)
+        # asymmetric REINFORCE, as arXiv 2506.20520 shifts the baseline for
+        for weight in [part.negative_weight if a < 0 else 1.0]
+        if weight or part.kl  # nothing to learn from: no forward pass either
     ]
-
-
-def tempered(advantages: Array, weight: float) -> list[float]:
-    """Those below 0 times `weight` (asymmetric REINFORCE, as arXiv 2506.20520 shifts the baseline for)."""
-    return [float(a) * (weight if a < 0 else 1.0) for a in advantages]
 
 
 def _scored(group: Group) -> list[tuple[Rollout, Score]]:
