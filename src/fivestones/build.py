@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from fivestones.build_data import Data, structured_spec
 from fivestones.data.store import read_rows
 from fivestones.environments.finqa.diagnose import BEHAVIOURS, diagnose
+from fivestones.environments.finqa.diagnose.reading import Grading
 from fivestones.environments.finqa.environment import FinqaEnvironment
 from fivestones.environments.finqa.real import load_real
 from fivestones.environments.openenv.client import RemoteEnvironment
@@ -274,15 +275,13 @@ class Job:
             diagnose=partial(self._diagnosed, self._finqa.graded) if self.behaviours else None,
         )
 
-    def _diagnosed(
-        self, grading: Literal["strict", "openenv"], task: Task, rollout: Rollout
-    ) -> Mapping[str, float | None]:
+    def _diagnosed(self, grading: Grading, task: Task, rollout: Rollout) -> Mapping[str, float | None]:
         return diagnose(task, rollout.messages, rollout.finish, grading, self.environment.submit)
 
     def _real_questions(self, name: str, path: Path) -> Dataset:
         """The test questions of a public set, with tables of their own."""
         real = load_real(path)
-        # their answers are written in other ways than those of a made world (\\boxed{6.28\\%})
+        # their answers are written in other ways than those of a made world, such as boxed
         grading = self._finqa.grading or "openenv"
         part = self._finqa.model_copy(update={"grading": grading})
         env = FinqaEnvironment({"test": real.rows["test"]}, real.tables, part)

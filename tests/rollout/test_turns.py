@@ -50,8 +50,8 @@ def test_turns_are_the_same_with_what_was_kept(family: str, system: int) -> None
             assert torch.tensor(one.logprobs) == pytest.approx(torch.tensor(other.logprobs), abs=1e-4)
 
 
-def test_only_what_is_new_is_computed() -> None:
-    made = sampler("llama", True, range(tiny.VOCABULARY))  # each turn is one token
+def computed(made: NativeSampler) -> list[int]:
+    """To which each forward from now on adds its tokens."""
     seen: list[int] = []
     forward = made._forward
 
@@ -60,6 +60,12 @@ def test_only_what_is_new_is_computed() -> None:
         return forward(ids, *rest)  # type: ignore[arg-type]
 
     made._forward = counted  # type: ignore[method-assign]
+    return seen
+
+
+def test_only_what_is_new_is_computed() -> None:
+    made = sampler("llama", True, range(tiny.VOCABULARY))  # each turn is one token
+    seen = computed(made)
     prompts = [tuple(range(40)), (*range(30), 99, 98)]
     first = made.generate(prompts, Generation(max_tokens=4), [1, 2])
     chats = [(*p, *c.token_ids, 7, 8) for p, c in zip(prompts, first, strict=True)]
@@ -75,14 +81,7 @@ def test_only_what_is_new_is_computed() -> None:
 
 def test_the_last_open_chat_is_not_computed_anew() -> None:
     made = sampler("llama", True, range(tiny.VOCABULARY))
-    seen: list[int] = []
-    forward = made._forward
-
-    def counted(ids: torch.Tensor, *rest: object) -> torch.Tensor:
-        seen.append(ids.numel())
-        return forward(ids, *rest)  # type: ignore[arg-type]
-
-    made._forward = counted  # type: ignore[method-assign]
+    seen = computed(made)
     prompts = [tuple(range(40)), (*range(30), 99, 98)]
     first = made.generate(prompts, Generation(max_tokens=4), [1, 2])
     last = (*prompts[0], *first[0].token_ids, 7, 8)
