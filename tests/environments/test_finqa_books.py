@@ -355,6 +355,18 @@ def test_what_is_held_out_is_only_in_test() -> None:
             assert not any((t or "").endswith((") %", ")%")) for t in sheet.texts.values())
 
 
+@pytest.mark.parametrize(("across", "form"), [(True, "fiscal_year_"), (False, "Fiscal year ")])
+def test_short_worlds_hold_out_a_form_of_the_year(across: bool, form: str) -> None:
+    def written(split: WorldSplit) -> set[str]:
+        sheets = [s for c in some(True, split, 25) for s in c.sheets if s.across is across]
+        texts = {text for s in sheets for text in (s.columns if across else s.year_texts).values()}
+        assert texts
+        return {text[:-4] for text in texts}
+
+    assert form in written("test")
+    assert form not in written("train") | written("val")
+
+
 def test_too_many_companies_or_tables_are_refused() -> None:
     with pytest.raises(UsageError, match=r"companies_test: got 5000; allowed: up to \d+"):
         names(WorldPart(companies_test=5000), 7)
