@@ -13,7 +13,9 @@ import pytest
 
 import fivestones
 import tiny_job
+from fivestones.build_data import load_data
 from fivestones.errors import DataError
+from fivestones.recipe_load import load_recipe
 
 CONTESTANTS = {"base", "base_examples", "imitation", "trained"}
 SOAP = {
@@ -98,9 +100,20 @@ def check_summary(run: fivestones.Run, contestants: set[str], sections: list[str
     assert fivestones.Run(run.path).recipe == run.recipe
 
 
+def metrics(run: fivestones.Run) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+
+
 def phases(run: fivestones.Run) -> list[str]:
-    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
-    return list(dict.fromkeys(row["phase"] for row in rows))
+    return list(dict.fromkeys(row["phase"] for row in metrics(run)))
+
+
+def asked(run: fivestones.Run, step: int) -> set[str]:
+    """The levels of the tasks of a training step of finqa."""
+    rows = load_data(load_recipe(run.path / "recipe.yaml"), run.path / "data").rows["train"]
+    levels = {row["id"]: row["level"] for row in rows}
+    lines = (run.path / "rollouts" / f"step-{step:06}.jsonl").read_text().splitlines()
+    return {levels[json.loads(line)["task_id"]] for line in lines}
 
 
 def test_a_network_that_is_asked_for_is_noticed() -> None:
@@ -130,8 +143,8 @@ def test_tool_use_runs_from_its_world_to_its_report(tmp_path: Path) -> None:
     """The real templates and tools with a model that knows nothing: the way is whole, the figures are not."""
     wide = tiny_job.model_folder(tmp_path / "model", context=32768)
     counts = changed(wide, generation__max_tokens=300, evaluate__examples=1, warmup__references=2)
-    few = {"world.train": 12, "world.test": 4, "world.multi_test": 2, "evaluate.tasks": 0, "train.steps": 1}
-    few = {**few, "environment.finqa.curriculum": True}
+    few = {"world.train": 12, "world.test": 4, "world.multi_test": 2, "evaluate.tasks": 0}
+    few = {**few, "environment.finqa.curriculum": True, "environment.finqa.levels": ["L0", "L1"]}
     run = fivestones.run("finqa", {**counts, **few}, profile="smoke", out=tmp_path / "run")
     check_summary(run, {"base", "trained"}, [], 1.0)
     summary = run.summary
@@ -141,6 +154,9 @@ def test_tool_use_runs_from_its_world_to_its_report(tmp_path: Path) -> None:
     assert set(told["described"]) >= {"no_tool_answer", "uninspected_query", "mental_arithmetic"}
     assert "What it learned" in run.report.read_text("utf-8")
     assert phases(run) == ["warmup", "train"]
+    rows = [row for row in metrics(run) if row["phase"] == "train"]
+    assert all(0 <= row["behaviours/no_final_answer"] <= 1 for row in rows)
+    assert asked(run, 1) == {"L0"} and asked(run, 2) == {"L0", "L1"}
     again = fivestones.run(
         "finqa", {**counts, **few}, profile="smoke", out=tmp_path / "run", resume=True
     )  # all that is there is used
@@ -183,7 +199,7 @@ def test_constrained_decoding_makes_a_random_model_pass_the_gate(
         train__steps=0,
     )
     run = fivestones.run(tiny_job.tickets(tmp_path), job, out=tmp_path / "run")
-    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    rows = metrics(run)
     rates = [row["scaffold_gate_rate"] for row in rows if row["phase"] == "warmup"]
     assert (min(rates) > 0.9) if constrained else (max(rates) == 0.0)
 

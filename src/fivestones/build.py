@@ -24,7 +24,7 @@ from fivestones.errors import DataError, UsageError
 from fivestones.evaluate.run import Dataset
 from fivestones.judges import Judges
 from fivestones.own import resolve
-from fivestones.protocols import Scorer
+from fivestones.protocols import Diagnose, Scorer
 from fivestones.recipe import CriterionPart, FinqaPart, JudgePart, Recipe
 from fivestones.score.retry import retrying
 from fivestones.score.rubric import RubricScorer
@@ -272,8 +272,13 @@ class Job:
             self.environment.lenient,
             self.criteria,
             at_once=self.at_once,
-            diagnose=partial(self._diagnosed, self._finqa.graded) if self.behaviours else None,
+            diagnose=self.diagnose,
         )
+
+    @property
+    def diagnose(self) -> Diagnose | None:
+        """What an episode of the recipe's own tasks did; None for a job without behaviours."""
+        return partial(self._diagnosed, self._finqa.graded) if self.behaviours else None
 
     def _diagnosed(self, grading: Grading, task: Task, rollout: Rollout) -> Mapping[str, float | None]:
         return diagnose(task, rollout.messages, rollout.finish, grading, self.environment.submit)
@@ -338,7 +343,7 @@ def _answerable(environment: FinqaEnvironment, turns: int) -> None:
     """Raises UsageError for a question that takes more turns than there are: one each call, one to answer."""
     splits: tuple[Split, ...] = ("train", "test")
     for task in (task for split in splits for task in environment.tasks(split)):
-        least = int(task.reference["fewest"]) + 1
+        least = int(task.reference["fewest"] or 0) + 1  # a public set does not say
         if least > turns:
             raise UsageError(
                 f"environment.max_turns: got {turns}, and question {task.id} takes {least}; allowed: {least} "

@@ -83,3 +83,6 @@ class Policy(Protocol):
 
 Progress = Callable[[int, int, str], None]
 """(done, total, text): called by long work; the CLI draws it."""
+
+Diagnose = Callable[[Task, Rollout], Mapping[str, float | None]]
+"""What an episode did: behaviour -> its share or count, None where it does not apply."""

@@ -14,11 +14,11 @@ import pytest
 
 from attempts import rollout
 from fivestones.build import Job
-from fivestones.build_data import sample_data
+from fivestones.build_data import load_data, sample_data
 from fivestones.environments.finqa import real_files
 from fivestones.environments.finqa.real import Loaded, load_rllm, load_snorkel, must_train
 from fivestones.errors import DataError, UsageError
-from fivestones.recipe import FinqaPart
+from fivestones.recipe import FinqaPart, Recipe
 from fivestones.recipe_load import load_recipe
 
 RLLM = [
@@ -106,7 +106,7 @@ def test_rllm_as_archive_or_folder(tmp_path: Path, form: str) -> None:
     one, two = loaded.rows["train"]
     assert (one["level"], one["family"], json.loads(one["tables"])) == ("single", "single_table", ["income"])
     assert (two["level"], json.loads(two["tables"]), two["company"]) == ("multi", ["income", "debt"], "acme")
-    assert (one["answer"], one["plan"], one["fewest"], one["split"]) == ("12.5%", "[]", 0, "train")
+    assert (one["answer"], one["plan"], one["fewest"], one["split"]) == ("12.5%", "[]", None, "train")
     table = loaded.tables["acme"]["income"]
     assert table.columns == ("item", "2024", "column_3") and table.description == "In millions"
     assert table.rows == (("Revenue", "1234.5", "True"), ("Cost", None, "—"))
@@ -266,6 +266,36 @@ def test_snorkel_is_for_evaluation_only(tmp_path: Path) -> None:
     assert not loaded.rows["train"] and loaded.evaluation_only
     with pytest.raises(UsageError, match="evaluation only"):
         must_train(loaded)
+
+
+def public(form: str, folder: Path, tested: str = "test") -> Recipe:
+    """The recipe of a run on a public set."""
+    changes = {
+        "environment.finqa": {"format": form, "data": str(folder), "tested": tested, "levels": ["single"]},
+        "world": None,
+        "warmup.kind": "none",
+        "evaluate.contestants": ["base", "trained"],
+    }
+    return load_recipe("finqa", "smoke", changes)
+
+
+def test_a_run_does_not_train_on_snorkel(tmp_path: Path) -> None:
+    snorkel(tmp_path)
+    recipe = public("snorkel", tmp_path)
+    with pytest.raises(UsageError, match="evaluation only"):
+        load_data(recipe, tmp_path)
+    with pytest.raises(UsageError, match="evaluation only"):
+        sample_data(recipe, 1)
+
+
+def test_a_run_on_rllm_does_not_know_the_fewest_calls(tmp_path: Path) -> None:
+    folder = unpacked(tmp_path, rllm_files([asked("q1", table_name="[]")]))
+    recipe = public("rllm", folder, tested="val")  # the test questions of this file are none
+    job = Job(recipe, load_data(recipe, tmp_path))
+    (task,) = job.tasks("train")
+    episode = rollout(task, "FINAL ANSWER: 12.5%")
+    assert job.scorer(task, [episode])[0].reward == 1.0
+    assert job.diagnose is not None and job.diagnose(task, episode)["calls_over_fewest"] is None
 
 
 @pytest.mark.parametrize(("given", "reward"), [({}, 1.0), ({"grading": "strict"}, 0.0)])

@@ -11,7 +11,7 @@ from typing import Any
 
 from fivestones.evaluate.identity import record_key
 from fivestones.evaluate.records import EvalRecord, append_records, read_records
-from fivestones.protocols import Progress, Scorer
+from fivestones.protocols import Diagnose, Progress, Scorer
 from fivestones.rollout.overlap import Scoring
 from fivestones.types import Generation, Group, Rollout, Task
 
@@ -27,7 +27,7 @@ class Dataset:
     scorer: Scorer
     lenient: Callable[[str], Mapping[str, Any] | None]
     criteria: tuple[str, ...] = ()  # names, in order
-    diagnose: Callable[[Task, Rollout], Mapping[str, float | None]] | None = None  # behaviours in an episode
+    diagnose: Diagnose | None = None  # behaviours in an episode
     at_once: int = 1  # outputs that the scorer may be asked about at the same time
 
 

@@ -42,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The behaviours by the values of one tag, such as the levels: means alone."""
+    """The behaviours by the values of one tag, such as the levels."""
 
     tag: str
     values: list[str]

@@ -16,7 +16,7 @@ from fivestones.stages.shared import Shared
 from fivestones.train.breaker import Breaker
 from fivestones.train.grpo import train
 from fivestones.train.schedule import opened, tasks_at
-from fivestones.train.step_log import group_metrics, rollout_rows
+from fivestones.train.step_log import behaviour_metrics, group_metrics, rollout_rows
 from fivestones.types import Group, Task
 
 
@@ -82,7 +82,9 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
 
     def after(step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
         nonlocal clock
-        row = {"step": step + 1, "phase": "train", **group_metrics(groups, recipe.train.min_contrast, points)}
+        told = group_metrics(groups, recipe.train.min_contrast, points)
+        did = behaviour_metrics(groups, shared.job.diagnose)
+        row = {"step": step + 1, "phase": "train", **told, **did}
         run.append(run.metrics_path, {**row, **metrics})
         if recipe.train.log_rollouts:
             run.save_rollouts(step + 1, rollout_rows(groups))
@@ -94,8 +96,8 @@ def run_grpo(shared: Shared, warm: Path) -> Path:
         breaker.end_step()
         seconds.clear()
         clock = time.monotonic()
-        told = f"{row['reward_mean']:.2f}" if "reward_mean" in row else "unknown"
-        shared.progress(step + 1, recipe.train.steps, f"train: reward {told}")
+        reward = f"{told['reward_mean']:.2f}" if "reward_mean" in told else "unknown"
+        shared.progress(step + 1, recipe.train.steps, f"train: reward {reward}")
 
     shared.progress(policy.step, recipe.train.steps, "train")
     with whole:

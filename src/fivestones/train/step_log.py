@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fivestones.protocols import Diagnose
 from fivestones.train.gdpo import Points
 from fivestones.train.samples import contrast
 from fivestones.types import Group, Message
@@ -42,6 +43,21 @@ def group_metrics(
         "unscored": float(sum(s.reward is None for s in scores)),
         "rollouts": float(len(rollouts)),
     }
+
+
+def behaviour_metrics(groups: Sequence[Group], diagnose: Diagnose | None) -> dict[str, float]:
+    """`behaviours/NAME`: the mean over the episodes to which it applies. They are logged, never rewarded. Of
+    an episode that the environment broke off, or that nobody could score, nothing is said."""
+    if diagnose is None:
+        return {}
+    found: dict[str, list[float]] = {}
+    for g in groups:
+        for r, s in zip(g.rollouts, g.scores, strict=True):
+            if r.finish != "error" and s.reward is not None:
+                for name, value in diagnose(g.task, r).items():
+                    if value is not None:
+                        found.setdefault(name, []).append(value)
+    return {f"behaviours/{name}": float(np.mean(values)) for name, values in found.items()}
 
 
 def gate_rate(groups: Sequence[Group]) -> float:

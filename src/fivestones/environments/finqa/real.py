@@ -222,7 +222,7 @@ class _Reading:
             "cells": "[]",
             "sql": "[]",
             "plan": "[]",
-            "fewest": 0,
+            "fewest": None,  # unknown
             "distractors": "[]",
         }
 
