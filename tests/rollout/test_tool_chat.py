@@ -19,6 +19,7 @@ from tool_episodes import (
     raw,
     structure,
     whole,
+    with_merges,
     within,
 )
 from tool_templates import FAMILIES, tokenizer
@@ -48,11 +49,12 @@ def test_tools_reach_the_prompt_natively_or_in_words(name: str) -> None:
 
 
 @every
+@with_merges
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_a_rollout_is_the_chat_that_the_template_writes(name: str, data: st.DataObject) -> None:
+def test_a_rollout_is_the_chat_that_the_template_writes(name: str, merges: bool, data: st.DataObject) -> None:
     """Prompt, sampled turns and deltas are the tokens of the whole chat rendered at once."""
-    c, family = chat(name), FAMILIES[name]
+    c, family = chat(name, merges), FAMILIES[name]
     turns = data.draw(episodes(most=family.calls, beside=family.beside))
     prompt = PROMPT[data.draw(st.integers(0, 1)) :]
     said = raw(c, turns)

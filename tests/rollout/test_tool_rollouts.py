@@ -24,6 +24,7 @@ from tool_episodes import (
     raw,
     rolled,
     whole,
+    with_merges,
 )
 from tool_templates import FAMILIES
 
@@ -37,10 +38,13 @@ from fivestones.types import Call, Message, Rollout, Score, Task
 
 
 @every
+@with_merges
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_a_demonstration_is_what_collect_would_have_sampled(name: str, data: st.DataObject) -> None:
-    c, family = chat(name), FAMILIES[name]
+def test_a_demonstration_is_what_collect_would_have_sampled(
+    name: str, merges: bool, data: st.DataObject
+) -> None:
+    c, family = chat(name, merges), FAMILIES[name]
     turns = data.draw(episodes(most=family.calls, beside=family.beside))
     said, heard = exchanges(raw(c, turns))
     (rollout,) = rolled(c, World([heard]), [said])

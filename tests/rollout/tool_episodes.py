@@ -30,11 +30,12 @@ TOOLS = [
 ]
 PROMPT = (Message("system", "Be brief."), Message("user", "What is it?"))
 every = pytest.mark.parametrize("name", FAMILIES)
+with_merges = pytest.mark.parametrize("merges", [False, True], ids=["bytes", "merges"])
 qwens = pytest.mark.parametrize("name", [n for n in FAMILIES if n.startswith("qwen3")])
 
 
-def chat(name: str, **template: Any) -> Chat:
-    made, family = tokenizer(name), FAMILIES[name]
+def chat(name: str, merges: bool = False, **template: Any) -> Chat:
+    made, family = tokenizer(name, merges), FAMILIES[name]
     ends = [made.convert_tokens_to_ids(t) for t in family.ends]
     return Chat(made, ends, {**family.arguments, "tools": TOOLS, **template})
 

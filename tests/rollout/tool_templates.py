@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 SMOLLM2 = (
@@ -171,17 +171,40 @@ def _originals() -> dict[str, str]:
     return {f"{name}-original": p.read_text() for name, p in paths.items() if found and p.is_file()}
 
 
+# How Llama 3 and Qwen cut a text before anything is merged.
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+_CALL = '\n<tool_call>\n{"name": "look_up", "arguments": {"word": "%s", "most": -%d}}\n</tool_call>\n\n\n'
+_TEXTS = [
+    *(SMOLLM2, QWEN25, QWEN3, LLAMA3, GEMMA3),  # their words and marks
+    *(_CALL % (a + b, i) for i, a in enumerate(' \n\t"\\{}<>|/:abTé語0') for b in ' \n"{}<>|/:abTé語0'),
+    *(
+        f"user\n\n\nx{a}{b}y\n<tool_response>\nx{b}{a}y\n</tool_response>"
+        for a in "<>|/:ab\n "
+        for b in "{}Té語0"
+    ),
+] * 3
+
 FAMILIES = {family.name: family for family in _families()}
 
 
 @cache
-def tokenizer(name: str) -> Any:
-    """One token a byte, and the family's control tokens behind them."""
+def tokenizer(name: str, merges: bool = False) -> Any:
+    """One token a byte, or one learned from texts of such chats, and the family's control tokens behind."""
     family = FAMILIES[name]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     raw = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     raw.decoder = decoders.ByteLevel()
+    if merges:
+        words = pre_tokenizers.Split(Regex(_WORDS), "isolated")
+        raw.pre_tokenizer = pre_tokenizers.Sequence([words, raw.pre_tokenizer])
+        trainer = trainers.BpeTrainer(
+            vocab_size=2000, initial_alphabet=alphabet, special_tokens=[], show_progress=False
+        )
+        raw.train_from_iterator(_TEXTS, trainer)
     raw.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in family.special])
     raw.add_tokens([AddedToken(t, special=False, normalized=False) for t in family.added])
     # as in the families' own configurations, few of the special tokens have a role
