@@ -1,11 +1,5 @@
-"""Both ways against the package `openenv`, in a Python of its own: FIVESTONES_OPENENV_PYTHON names it.
-
-    python -m venv openenv
-    openenv/bin/pip install openenv==0.10.0
-    export FIVESTONES_OPENENV_PYTHON=$PWD/openenv/bin/python
-    python -m pytest tests/environments/test_openenv_package.py
-
-Without it they are skipped: the package pins old versions of its dependencies.
+"""Both ways against the package `openenv`, in a Python of its own, which FIVESTONES_OPENENV_PYTHON names: `make
+test-openenv` makes one. Without it they are skipped: the package pins old versions of its dependencies.
 """
 
 from __future__ import annotations
