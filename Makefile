@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.stamp-install
 
-.PHONY: help install run test test-slow smoke lint format clean
+.PHONY: help install run test test-slow test-openenv smoke lint format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -43,14 +43,19 @@ lint: install ## ruff, mypy, import layers
 	$(BIN)/lint-imports
 
 test: lint ## lint, then every test that is not marked slow
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --maxprocesses 8 --dist loadfile
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
+
+test-openenv: install ## those against the package openenv, which pins old versions: in an environment of its own
+	test -x $(VENV)-openenv/bin/python || $(PYTHON) -m venv $(VENV)-openenv
+	$(VENV)-openenv/bin/python -m pip --disable-pip-version-check install -q openenv==0.10.0
+	FIVESTONES_OPENENV_PYTHON=$(VENV)-openenv/bin/python $(BIN)/python -m pytest -q tests/environments/test_openenv_package.py
 
 format: install ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove the environment and the caches; runs/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(VENV)-openenv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

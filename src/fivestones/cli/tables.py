@@ -67,11 +67,11 @@ def show_data(console: Console, certificate: Mapping[str, Any]) -> None:
 def _questions(counts: Mapping[str, Mapping[str, Any]]) -> Table:
     levels = list(dict.fromkeys(level for part in counts.values() for level in part["levels"]))
     table = Table(title="Questions by split and level", title_justify="left")
-    for heading in ("", "questions", "companies", *levels):
+    for heading in ("", "questions", "companies", "tables", *levels):
         table.add_column(heading, justify="right" if heading else "left")
     for split, found in counts.items():
         each = [f"{found['levels'].get(level, 0):,}" for level in levels]
-        table.add_row(split, f"{found['questions']:,}", str(found["companies"]), *each)
+        table.add_row(split, *(f"{found[key]:,}" for key in ("questions", "companies", "tables")), *each)
     return table
 
 

@@ -62,7 +62,7 @@ def certify(
     return {
         "version": 1,
         "ok": all(check["ok"] for check in checks.values()),
-        "counts": {split: _counts(part) for split, part in questions.items()},
+        "counts": {split: _counts(part, by_company) for split, part in questions.items()},
         "digest": {"tables": _digest(tables), **{split: _digest(part) for split, part in questions.items()}},
         "checks": checks,
     }
@@ -318,10 +318,12 @@ def _form(row: Row) -> tuple[str, str, str]:
     return row["company"], row["tables"], row["phrasing"]
 
 
-def _counts(part: Sequence[Row]) -> dict[str, Any]:
+def _counts(part: Sequence[Row], tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    companies = {row["company"] for row in part}
     return {
         "questions": len(part),
-        "companies": len({row["company"] for row in part}),
+        "companies": len(companies),
+        "tables": sum(len(tables[company]) for company in companies),
         "held_out": sum(row["held_out"] for row in part),
         "levels": dict(sorted(Counter(row["level"] for row in part).items())),
         "families": dict(sorted(Counter(row["family"] for row in part).items())),
