@@ -30,7 +30,7 @@ SHAPE = Shape(prompt=3, completion=2, group=2, tasks=2)
     "name",
     [
         *("grpo_step", "rollouts", "update", "scaling", "bound"),
-        *("judge_client", "judging", "tool_episodes"),
+        *("judge_client", "judging", "tool_episodes", "tool_rollouts", "across_runs"),
     ],
 )
 def test_each_script_tells_its_usage(name: str) -> None:

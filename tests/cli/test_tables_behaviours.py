@@ -37,7 +37,7 @@ def test_behaviours_come_after_the_contestants_and_then_levels() -> None:
     assert not any("unknown_tool" in line for line in lines)
     levels = lines[titles[2] : titles[3]]
     assert row(levels, "L0")[:5] == ["L0", "8", "0.0", "100.0", "100.0"]
-    assert row(levels, "multi, held out")[4] == "0.0"
+    assert row(levels, "tables: multi, held out")[4] == "0.0"
 
 
 TITLES = ("Contestants", "Behaviours", "Points by level", "Paired differences")

@@ -1,5 +1,6 @@
-"""Both ways against the package `openenv`, in a Python of its own, which FIVESTONES_OPENENV_PYTHON names: `make
-test-openenv` makes one. Without it they are skipped: the package pins old versions of its dependencies.
+"""Both ways against the package `openenv`, in a Python of its own that FIVESTONES_OPENENV_PYTHON names.
+
+`make test-openenv` makes one. Without it they are skipped: the package pins old versions of what it needs.
 """
 
 from __future__ import annotations

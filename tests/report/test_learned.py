@@ -81,7 +81,7 @@ def test_behaviours_by_tag() -> None:
 def test_levels_then_what_was_held_out_beside_the_rest() -> None:
     found = learned(make_summary(records()))
     assert found is not None
-    names = ["L0", "L1", "L2", "L5", "single", "multi, held out"]
+    names = ["L0", "L1", "L2", "L5", "tables: single", "tables: multi, held out"]
     assert [row.name for row in found.levels] == names
     means = [row.figures["trained"]["mean"] for row in found.levels]
     assert means == [1.0, 1.0, 1.0, 0.0, 1.0, 0.0]
@@ -131,7 +131,7 @@ def test_the_section_of_the_page(run: Path) -> None:
     assert "% right" not in text and "level n imitation % of the points" in text
     assert "unknown_tool" not in text
     assert "calls_over_fewest tool calls beyond the fewest possible, of right answers 24" in text
-    assert "multi, held out 8" in text
+    assert "tables: multi, held out 8" in text
     ids = [value for name, value in page_of(run).attributes if name == "id"]
     assert len(ids) == len(set(ids)) and "learned" in ids
 

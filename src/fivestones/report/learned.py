@@ -13,6 +13,7 @@ from fivestones.evaluate.summary import TEST
 from fivestones.report.text import Figure, contestants_in_order
 
 LEVEL = "level"  # the tag by which a job's tasks get harder
+HELD_OUT = "held out"
 AGAINST = ("base", "imitation")  # before any training, and without reinforcement
 MOST_EXAMPLES = 4
 
@@ -188,7 +189,9 @@ def _levels(summary: Mapping[str, Any], trained: str, others: Sequence[str]) -> 
         figures = {n: _scaled(c["total"], most) for n, c in part["contestants"].items()}
         mine = [p for p in part["paired"] if p["a"] == trained]
         differences = {b: _scaled(p, most) for b, p in _differences(mine, others, "total").items()}
-        name = f"{part['value']}{', held out' if part.get('held_out') else ''}"
+        name = part["value"] if part["tag"] == LEVEL else f"{part['tag']}: {part['value']}"
+        if part.get("held_out") and part["value"] != HELD_OUT:
+            name = f"{name}, {HELD_OUT}"
         rows.append(Row(name, "", figures, differences))
     return rows
 
