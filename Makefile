@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.stamp-install
 .PHONY: help install run test test-slow test-openenv smoke lint format clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 install: $(INSTALLED) ## .venv with the pinned versions of constraints.txt
 
@@ -43,14 +43,14 @@ lint: install ## ruff, mypy, import layers
 	$(BIN)/lint-imports
 
 test: lint ## lint, then every test that is not marked slow
-	$(BIN)/python -m pytest -q -m "not slow" -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
-test-openenv: install ## those against the package openenv, which pins old versions: in an environment of its own
-	test -x $(VENV)-openenv/bin/python || $(PYTHON) -m venv $(VENV)-openenv
-	$(VENV)-openenv/bin/python -m pip --disable-pip-version-check install -q openenv==0.10.0
+test-openenv: install ## the tests against the package openenv, in an environment of its own
+	test -x $(VENV)-openenv/bin/python || $(BIN)/python -m venv $(VENV)-openenv
+	$(VENV)-openenv/bin/python -m pip --disable-pip-version-check install -q -r tests/environments/openenv.txt
 	FIVESTONES_OPENENV_PYTHON=$(VENV)-openenv/bin/python $(BIN)/python -m pytest -q tests/environments/test_openenv_package.py
 
 format: install ## let ruff mend what it can

@@ -35,8 +35,8 @@ def make_summary(found: list[EvalRecord]) -> dict[str, Any]:
         draws=200,
         seed=1,
         max_score=1.0,
-        slice_by=("tables", "level"),
-        held_out={"tables": "multi"},
+        slice_by=("tables", "level", "wording"),
+        held_out={"tables": "multi", "wording": "held out"},
     )
     table = behaviour_table(
         found, names=tuple(DESCRIBED), draws=200, seed=1, trained="trained", slice_by=("tables", "level")
@@ -88,7 +88,11 @@ def _record(name: str, i: int) -> EvalRecord:
         task_id=f"q{i:02}",
         contestant=name,
         cluster=f"company-{i // 4}",
-        tags={"level": level, "tables": "multi" if hard else "single"},
+        tags={
+            "level": level,
+            "tables": "multi" if hard else "single",
+            "wording": "held out" if i % 8 == 0 else "seen",
+        },
         text=answer,
         finish="stop",
         tokens=12,

@@ -186,7 +186,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(options=st.dictionaries(st.text(min_size=1), PLAIN, min_size=1, max_size=3))
 def test_a_dumped_recipe_is_read_back_equal(tmp_path_factory: pytest.TempPathFactory, options: dict) -> None:
     recipe = load_recipe("soap", "smoke", {"environment": {"options": options}, "train.lr": 1e-5})

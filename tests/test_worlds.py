@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import tiny_job
 from fivestones.build_data import load_data, sample_data, synthesize_data, verify_data
+from fivestones.cli.tables import show_data
 from fivestones.data.store import read_rows, sha256, write_rows
 from fivestones.errors import DataError, RunExistsError, UsageError
 from fivestones.recipe import Recipe
@@ -40,6 +44,11 @@ def test_a_world_is_written_once_and_the_same_on_any_number_of_workers(made: Pat
 
 def test_the_certificate_holds_and_tells_what_was_changed(made: Path, tmp_path: Path) -> None:
     assert verify_data(made, None) == []
+    counts = json.loads((made / "certificate.json").read_text("utf-8"))["counts"]
+    owners = [row["company"] for row in read_rows(made / "tables.parquet")]
+    for split in ("train", "test"):  # val asks nothing here
+        asked = {row["company"] for row in read_rows(made / f"{split}.parquet")}
+        assert counts[split]["tables"] == sum(owner in asked for owner in owners) > len(asked)
     broken = tmp_path / "broken"
     broken.mkdir()
     for path in made.iterdir():
@@ -54,6 +63,21 @@ def test_the_certificate_holds_and_tells_what_was_changed(made: Path, tmp_path: 
     body["files"]["test.parquet"] = sha256(broken / "test.parquet")  # as one who hides it would
     (broken / "certificate.json").write_text(json.dumps(body), "utf-8")
     assert verify_data(broken, None)
+
+
+def test_an_older_certificate_is_told(made: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(made, old)
+    body = json.loads((old / "certificate.json").read_text("utf-8"))
+    for part in body["counts"].values():
+        del part["tables"]
+    body["version"], body["settings"]["generator"] = 1, "finqa 0"
+    (old / "certificate.json").write_text(json.dumps(body), "utf-8")
+    (finding,) = verify_data(old, None)
+    assert finding == "the certificate is of version 1, this program reads 2: make the world anew"
+    console = Console(file=StringIO(), width=200)
+    show_data(console, synthesize_data(recipe(), old, None).certificate)
+    assert isinstance(console.file, StringIO) and " - " in console.file.getvalue()
 
 
 def test_rows_and_tables_come_back(made: Path) -> None:

@@ -30,7 +30,7 @@ from fivestones.score.retry import retrying
 from fivestones.score.rubric import RubricScorer
 from fivestones.score.unknown import Known
 from fivestones.train.gdpo import Points
-from fivestones.types import Generation, Message, Rollout, Split, Task
+from fivestones.types import HELD_OUT, Generation, Message, Rollout, Score, Split, Task
 
 NOTE_COLUMNS = ("note", "section_text")  # of a file of real cases
 LONGEST_WAIT = 60.0  # seconds before a judge is asked again
@@ -126,7 +126,7 @@ class Job:
         synth = self.recipe.synth
         if self.recipe.environment.kind == "finqa":
             several = {} if {"L5", "L6", "multi"} & set(self._finqa.levels) else {"tables": "multi"}
-            return {**several, "wording": "held out"}
+            return {**several, "wording": HELD_OUT}
         return {"style": synth.held_out_style} if synth and synth.held_out_style else {}
 
     @property
@@ -280,7 +280,11 @@ class Job:
         """What an episode of the recipe's own tasks did; None for a job without behaviours."""
         return partial(self._diagnosed, self._finqa.graded) if self.behaviours else None
 
-    def _diagnosed(self, grading: Grading, task: Task, rollout: Rollout) -> Mapping[str, float | None]:
+    def _diagnosed(
+        self, grading: Grading, task: Task, rollout: Rollout, score: Score
+    ) -> Mapping[str, float | None]:
+        if rollout.finish == "error" or score.reward is None:
+            return {}
         return diagnose(task, rollout.messages, rollout.finish, grading, self.environment.submit)
 
     def _real_questions(self, name: str, path: Path) -> Dataset:

@@ -84,5 +84,6 @@ class Policy(Protocol):
 Progress = Callable[[int, int, str], None]
 """(done, total, text): called by long work; the CLI draws it."""
 
-Diagnose = Callable[[Task, Rollout], Mapping[str, float | None]]
-"""What an episode did: behaviour -> its share or count, None where it does not apply."""
+Diagnose = Callable[[Task, Rollout, Score], Mapping[str, float | None]]
+"""What an episode did: behaviour -> its share or count, None where it does not apply. Of an episode that the
+environment broke off, or that nobody could score, nothing is said."""

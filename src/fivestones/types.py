@@ -17,6 +17,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 Finish = Literal["stop", "length", "turns", "error"]
 Section = str
 Polarity = Literal["present", "absent"]
+HELD_OUT = "held out"  # what a tag says, or a report of it: training never saw this
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class TestCorrelation:
     def test_equal_values_that_are_no_round_number_are_constant(self) -> None:
         assert math.isnan(a.pearson(np.full(7, 0.1), np.arange(7.0)))
 
-    @settings(max_examples=50, deadline=None, derandomize=True)
+    @settings(max_examples=50, derandomize=True)
     @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=3, max_size=20))
     def test_properties(self, rows: list[tuple[int, int]]) -> None:
         """Symmetric, within [-1, 1], unchanged by scale and shift, turned by a sign."""
@@ -86,7 +86,7 @@ class TestAuroc:
             assert math.isnan(a.auroc(RISING, positive))
         assert math.isnan(a.auroc(array(), array()))
 
-    @settings(max_examples=50, deadline=None, derandomize=True)
+    @settings(max_examples=50, derandomize=True)
     @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=20))
     def test_is_the_share_of_pairs_won(self, rows: list[tuple[int, bool]]) -> None:
         up = [x for x, p in rows if p]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import episodes_run
 from fivestones.estimate import ModelSize
+from fivestones.evaluate.records import append_records, write_cases
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # scripts, not a package
 
+import across_runs  # noqa: E402
 import bound  # noqa: E402
 import common  # noqa: E402
 import peers  # noqa: E402
@@ -108,3 +112,43 @@ def test_growth_is_one_when_time_grows_as_tokens_do() -> None:
     assert scaling.scaled(base, "G", 8) == Shape(prompt=350, completion=100, group=32, tasks=2)
     assert scaling.growth(8.0, 800, 1.0, 100) == 1.0
     assert scaling.growth(12.0, 800, 1.0, 100) == 1.5
+
+
+# --- contestants of several runs ---
+
+
+def two_runs(folder: Path, *, other: str = "What is it?") -> list[tuple[str, Path]]:
+    """Imitation is wrong on half of the 32 questions of `episodes_run`, the trained one on L5."""
+    files = []
+    for name, text in (("imitation", "What is it?"), ("trained", other)):
+        found = [replace(r, contestant="trained") for r in episodes_run.records((name,))]
+        append_records(folder / name / "eval" / "trained.jsonl", found)
+        write_cases(folder / name / "eval" / "cases" / "test.jsonl", {r.task_id: text for r in found})
+        files.append(across_runs.named(f"{name}={folder / name}"))
+    return files
+
+
+def test_contestants_of_two_runs_are_paired_by_question(tmp_path: Path) -> None:
+    summary = across_runs.compared(two_runs(tmp_path))
+    assert {name: found["total"]["mean"] for name, found in summary["contestants"].items()} == {
+        "imitation": 0.25,
+        "trained": 0.75,
+    }
+    (total,) = [p for p in summary["paired"] if p["metric"] == "total"]
+    assert (total["a"], total["b"], total["mean"], total["n"]) == ("trained", "imitation", 0.5, 32)
+    assert any(p["metric"] == "blind_repeat" for p in summary["behaviours"]["paired"])
+
+
+def test_what_is_not_comparable_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="other questions are called q00"):
+        across_runs.compared(two_runs(tmp_path, other="What was it?"))
+    files = two_runs(tmp_path / "again")
+    with pytest.raises(ValueError, match="each once"):
+        across_runs.compared([files[0], files[0]])
+    with pytest.raises(ValueError, match="two names"):
+        across_runs.compared(files[:1])
+    files[0][1].write_text("")
+    with pytest.raises(ValueError, match="no records"):
+        across_runs.compared(files)
+    with pytest.raises(argparse.ArgumentTypeError, match="allowed: NAME=RUN"):
+        across_runs.named(f"a={tmp_path / 'none'}")

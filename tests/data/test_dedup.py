@@ -40,7 +40,7 @@ def test_keys_ignore_layout_case_and_order_but_no_attribute() -> None:
         key_of(row | {"facts": "[1]"})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 40), block=st.integers(1, 17), within=st.floats(0.2, 0.9))
 def test_search_equals_the_double_loop(seed: int, n: int, block: int, within: float) -> None:
     rng = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     clusters=st.lists(st.integers(0, 12), min_size=2, max_size=60).filter(lambda c: len(set(c)) > 1),
     share=st.floats(0.05, 0.9),

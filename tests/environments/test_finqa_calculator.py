@@ -168,7 +168,7 @@ def test_a_refusal_says_what_where_and_what_is_allowed() -> None:
         calculate("1 + tax")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=LONGEST + 5) | st.text("0123456789.,+-*/^%()$e ", max_size=60))
 def test_any_text_is_a_number_or_a_tool_error(text: str) -> None:
     try:
@@ -181,14 +181,14 @@ def test_any_text_is_a_number_or_a_tool_error(text: str) -> None:
 NUMBERS = st.decimals(-10_000, 10_000, places=2)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(NUMBERS, NUMBERS, NUMBERS.filter(bool))
 def test_agrees_with_exact_arithmetic(a: Decimal, b: Decimal, c: Decimal) -> None:
     value = Decimal(calculate(f"({a:,} - {b:,}) * 3 + {a} / {c}"))
     assert abs(value - ((a - b) * 3 + a / c)) <= max(Decimal("1e-6"), abs(value) * Decimal("1e-5"))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 999), min_size=2, max_size=20), st.data())
 def test_agrees_with_python_on_integers(values: list[int], data: st.DataObject) -> None:
     signs = [data.draw(st.sampled_from("+-*")) for _ in values[1:]]

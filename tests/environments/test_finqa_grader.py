@@ -232,7 +232,6 @@ OPENENV_RIGHT = [
     # several values
     (r"\boxed{2024: 6%, 2023: 5%}", r"\boxed{2023: 5%, 2024: 6%}"),
     (r"2022 to 2023: 5; 2023 to 2024: 7", r"\boxed{2023 -> 2024: 7; 2022-2023: 5}"),
-    (r"2022->2023: 5", r"\boxed{2022 to 2023: 5}"),
     (r"\boxed{5, 7}", r"\boxed{2023: 5, 2024: 7}"),
     ("0.933, 0.931, 0.930", r"\boxed{2022: 0.933, 2023: 0.931, 2024: 0.930}"),
     (r"\boxed{2023:\ 5,\;2024:\ 7}", r"\boxed{2023: 5, 2024: 7}"),
@@ -266,6 +265,8 @@ OPENENV_WRONG = [
     (r"\boxed{2024: 5%, 2023: 6%}", r"\boxed{2023: 5%, 2024: 6%}"),
     (r"\boxed{2022: 5%, 2024: 6%}", r"\boxed{2023: 5%, 2024: 6%}"),
     (r"\boxed{7, 5}", r"\boxed{2023: 5, 2024: 7}"),
+    ("2022->2023: 5", r"\boxed{2022 to 2023: 5}"),  # of one value no key is read: it is a text
+    (";", ","),
     (r"\boxed{5}", r"\boxed{5, 7}"),
     (r"\boxed{5, 7, 9}", r"\boxed{5, 7}"),
     (r"\boxed{7} \boxed{5}", r"\boxed{5} \boxed{7}"),
@@ -299,7 +300,7 @@ SHOWN = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SHOWN, SHOWN, st.sampled_from(WRAPPERS), st.sampled_from(WRAPPERS))
 def test_wrappers_change_nothing_on_either_side(answer: str, truth: str, one: str, other: str) -> None:
     assert grade(truth, truth, "openenv") == 1.0
@@ -310,14 +311,14 @@ def test_wrappers_change_nothing_on_either_side(answer: str, truth: str, one: st
 HOSTILE = st.text(max_size=60) | st.text(r"\boxed{}()[]$%;:,.-/ 0129e—" + "\n", max_size=60)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(HOSTILE, HOSTILE, st.sampled_from(["strict", "openenv"]))
 def test_any_text_has_a_grade(answer: str, truth: str, mode: Mode) -> None:
     assert 0.0 <= grade(answer, truth, mode) <= 1.0
     final_answers(answer)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(-(10**9), 10**9), st.sampled_from(["", " thousand", " million", " billion"]))
 def test_money_is_right_in_any_form_and_wrong_by_a_factor(value: int, scale: str) -> None:
     truth = f"$ {value:,}{scale}" if value >= 0 else f"$ ({-value:,}){scale}"

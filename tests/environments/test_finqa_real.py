@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from fivestones.environments.finqa.real import Loaded, load_rllm, load_snorkel, 
 from fivestones.errors import DataError, UsageError
 from fivestones.recipe import FinqaPart, Recipe
 from fivestones.recipe_load import load_recipe
+from fivestones.types import Score
 
 RLLM = [
     "user_query",
@@ -294,8 +296,12 @@ def test_a_run_on_rllm_does_not_know_the_fewest_calls(tmp_path: Path) -> None:
     job = Job(recipe, load_data(recipe, tmp_path))
     (task,) = job.tasks("train")
     episode = rollout(task, "FINAL ANSWER: 12.5%")
-    assert job.scorer(task, [episode])[0].reward == 1.0
-    assert job.diagnose is not None and job.diagnose(task, episode)["calls_over_fewest"] is None
+    (score,) = job.scorer(task, [episode])
+    assert score.reward == 1.0
+    assert job.diagnose is not None and job.diagnose(task, episode, score)["calls_over_fewest"] is None
+    # what the environment broke off, or nobody could score, tells nothing of the model
+    assert job.diagnose(task, replace(episode, finish="error"), score) == {}
+    assert job.diagnose(task, episode, Score(reward=None, unscored={"answer": "timeout"})) == {}
 
 
 @pytest.mark.parametrize(("given", "reward"), [({}, 1.0), ({"grading": "strict"}, 0.0)])

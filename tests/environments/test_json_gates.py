@@ -142,7 +142,7 @@ near_json = st.lists(st.one_of(pieces, st.text(max_size=5)), max_size=40).map(""
 deep = st.builds(lambda part, n: part * n, pieces, st.integers(0, 3000))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(st.text(st.characters(exclude_categories=())), near_json, deep))
 def test_no_text_raises_and_exactly_one_of_value_and_reason_is_given(text: str) -> None:
     value, reason = parse_strict(text, STRICT)
@@ -153,7 +153,7 @@ def test_no_text_raises_and_exactly_one_of_value_and_reason_is_given(text: str) 
 words = st.text(min_size=1).filter(str.strip)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.fixed_dictionaries({key: words for key in "SOAP"}), st.booleans())
 def test_every_well_formed_note_passes_both_readings(note: dict[str, str], ascii_only: bool) -> None:
     text = json.dumps(note, ensure_ascii=ascii_only)

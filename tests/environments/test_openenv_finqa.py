@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from sums_job import call, rollout
@@ -26,10 +27,10 @@ def made() -> tuple[Recipe, Data]:
 
 @pytest.fixture
 def remote(made: tuple[Recipe, Data]) -> Iterator[RemoteEnvironment]:
-    def serve() -> object:
+    def serve() -> Any:
         return served_environment(*made)
 
-    with ServedThread(serve) as server, closing(RemoteEnvironment(server.url)) as environment:  # type: ignore[arg-type]
+    with ServedThread(serve) as server, closing(RemoteEnvironment(server.url)) as environment:
         yield environment
 
 

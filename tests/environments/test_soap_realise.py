@@ -59,7 +59,7 @@ def times(time: str) -> list[str]:
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("length", ["short", "long"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(condition=st.sampled_from(KB.conditions), seed=st.integers(0, 10**6))
 def test_every_fact_is_said_within_the_length(style, length, condition, seed):
     rng = Random(seed)
@@ -74,7 +74,7 @@ def test_every_fact_is_said_within_the_length(style, length, condition, seed):
     assert all(re.match(r"[A-Z][a-z]+: \S", line) for line in dialogue.splitlines())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     condition=st.sampled_from(KB.conditions),
     seed=st.integers(0, 10**6),

@@ -19,7 +19,7 @@ SEEDS = st.integers(0, 10**6)
 LENGTHS = st.sampled_from(("short", "long"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(CONDITIONS, SEEDS, LENGTHS)
 def test_a_scenario_fits_its_patient(condition, seed, length):
     s = draw(KB, condition, Random(seed), length)
@@ -39,7 +39,7 @@ def test_a_scenario_fits_its_patient(condition, seed, length):
         assert item.relative != s.caregiver
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(CONDITIONS, SEEDS, LENGTHS)
 def test_size_sections_and_uniqueness(condition, seed, length):
     s = draw(KB, condition, Random(seed), length)
@@ -54,7 +54,7 @@ def test_size_sections_and_uniqueness(condition, seed, length):
     assert all(i.role in SECTIONS for i in s.items)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(CONDITIONS, SEEDS, LENGTHS)
 def test_numbers_are_plausible(condition, seed, length):
     s = draw(KB, condition, Random(seed), length)

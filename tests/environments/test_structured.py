@@ -68,7 +68,7 @@ def test_a_split_that_was_not_given_is_empty() -> None:
     assert list(environment(ROW).tasks("test")) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(st.sampled_from("{}text $\\%abc\n\"'"), min_size=1).filter(str.strip))
 def test_braces_in_the_data_are_only_text(text: str) -> None:
     assert only({**ROW, "text": text}).prompt[-1].content == f"Text: {text}"

@@ -186,7 +186,7 @@ def test_other_syntaxes_gone_wrong_are_one_malformed_call(text: str) -> None:
     assert isinstance(bad, Malformed) and bad.reason
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(NAMES, ARGUMENTS), min_size=1, max_size=4))
 def test_what_is_written_is_read_back(made: list[tuple[str, dict[str, Any]]]) -> None:
     calls = tuple(Call(name, json.dumps(arguments, ensure_ascii=False)) for name, arguments in made)
@@ -230,7 +230,7 @@ PIECES += [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=14).map("".join))
 def test_nothing_raises_and_every_call_is_an_object(text: str) -> None:
     for read in parse(text).calls:

@@ -22,8 +22,8 @@ def task(i: int, **changes: Any) -> Task:
     return replace(made, **changes)
 
 
-def told(task: Task, rollout: Rollout) -> dict[str, float | None]:
-    return {"no_final_answer": 1.0}
+def told(task: Task, rollout: Rollout, score: Score) -> dict[str, float | None]:
+    return {} if score.reward is None else {"no_final_answer": 1.0}
 
 
 def score(task: Task, rollouts: Sequence[Rollout]) -> list[Score]:

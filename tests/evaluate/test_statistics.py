@@ -148,7 +148,7 @@ class TestClusteredMean:
         found = mean_of(values, [str(i) for i in range(40)], 2000, rng(), (0.0, 5.0))
         assert found.low == 0.0 and 0.05 < found.high < 0.15
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(
         st.lists(st.tuples(st.floats(0, 5), st.integers(0, 5)), min_size=2, max_size=40),
         st.randoms(use_true_random=False),
@@ -159,7 +159,7 @@ class TestClusteredMean:
         a, b = (mean_of([v for v, _ in r], [str(c) for _, c in r], 50, rng()) for r in (rows, shuffled))
         assert np.allclose([a.mean, a.low, a.high], [b.mean, b.low, b.high], equal_nan=True)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.lists(st.integers(-100, 100), min_size=3, max_size=30), st.floats(-3, 3))
     def test_shift_moves_the_interval_with_it(self, whole: list[int], shift: float) -> None:
         values = [v / 100 for v in whole]

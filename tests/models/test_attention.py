@@ -158,7 +158,7 @@ def test_splitting_into_rows_does_not_change_the_gradient(family: str, budget: i
     assert_same_gradients(whole, gradients(m, shared(m, rows)[1]))
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 @given(
     groups=st.lists(
         st.tuples(st.integers(1, 20), st.lists(st.integers(1, 12), min_size=1, max_size=4)),

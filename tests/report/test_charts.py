@@ -13,7 +13,7 @@ from fivestones.report.training import name_of, training
 FINITE = st.floats(-1e6, 1e6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.one_of(st.none(), st.just(math.nan), FINITE), max_size=60))
 def test_any_curve_draws_well_formed_svg_inside_its_box(ys: list[float | None]) -> None:
     line = charts.Line(name="a<b>&", xs=list(range(len(ys))), ys=ys)

@@ -72,7 +72,7 @@ def test_behaviours_by_tag() -> None:
         "tables", ["multi", "single"], ["L0", "L1", "L2", "L5"],
     )  # fmt: skip
     cells = dict(levels.rows)["blind_repeat"]
-    shown = [[(f["mean"], f["n"]) for f in figures] for figures in cells]
+    shown = [[(f["mean"], f["n"]) for f in figures.values()] for figures in cells]
     assert shown[1] == [(1.0, 8), (0.0, 8), (0.0, 8)]
     assert shown[3] == [(0.0, 8), (0.0, 8), (1.0, 8)]
     assert shown[0][0] == (None, 0)
@@ -81,11 +81,12 @@ def test_behaviours_by_tag() -> None:
 def test_levels_then_what_was_held_out_beside_the_rest() -> None:
     found = learned(make_summary(records()))
     assert found is not None
-    names = ["L0", "L1", "L2", "L5", "tables: single", "tables: multi, held out"]
+    apart = ["tables: single", "wording: seen", "tables: multi, held out", "wording: held out"]
+    names = ["L0", "L1", "L2", "L5", *apart]
     assert [row.name for row in found.levels] == names
     means = [row.figures["trained"]["mean"] for row in found.levels]
-    assert means == [1.0, 1.0, 1.0, 0.0, 1.0, 0.0]
-    assert [row.n for row in found.levels] == [8, 8, 8, 8, 24, 8]
+    assert means == pytest.approx([1.0, 1.0, 1.0, 0.0, 1.0, 20 / 28, 0.0, 1.0], abs=1e-6)
+    assert [row.n for row in found.levels] == [8, 8, 8, 8, 24, 28, 8, 4]
     assert found.levels[0].clear("base") and not found.levels[3].clear("base")
 
 
@@ -127,7 +128,8 @@ def test_the_section_of_the_page(run: Path) -> None:
     assert "n = 16" in text  # the difference of blind_repeat is on fewer tasks
     assert "By level" in text and "By tables" in text
     never, always = "0.0 0.0 to 32.4 n = 8", "100.0 67.6 to 100.0 n = 8"
-    assert f"blind_repeat {never} – n = 0 {never} {never} {always} {never}" in text  # L0, L1
+    first = f"imitation {never} base – n = 0 trained {never}"  # L0
+    assert f"blind_repeat {first} imitation {never} base {always} trained {never}" in text
     assert "% right" not in text and "level n imitation % of the points" in text
     assert "unknown_tool" not in text
     assert "calls_over_fewest tool calls beyond the fewest possible, of right answers 24" in text
@@ -139,7 +141,8 @@ def test_the_section_of_the_page(run: Path) -> None:
 def test_both_transcripts_of_an_example_are_shown_whole_and_escaped(run: Path) -> None:
     page, text = page_of(run), section(run)
     assert "What others did and trained did not" in text
-    assert "no_tool_answer by base · q00 · level: L0, tables: single Company: acme Question: number 0" in text
+    tags = "level: L0, tables: single, wording: held out"
+    assert f"no_tool_answer by base · q00 · {tags} Company: acme Question: number 0" in text
     assert f"base: 1 turn, 0.00 points assistant FINAL ANSWER: base 0 {HOSTILE}" in text
     trained = f"assistant trained asks for 0 <tool_call>{HOSTILE}</tool_call> tool error: no such column 0"
     assert f"trained: 3 turns, 1.00 points {trained} assistant FINAL ANSWER: trained 0 {HOSTILE}" in text

@@ -65,7 +65,7 @@ def test_an_answer_ends_with_the_templates_end_token() -> None:
     assert list(c.answer_ids("<|im_start|>")) == [*plain("<|im_start|>"), END]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(st.lists(texts, min_size=1, max_size=3))
 def test_special_tokens_inside_messages_stay_text(contents: list[str]) -> None:
     roles = ("system", "user", "user")
@@ -82,7 +82,7 @@ def test_forged_turns_stay_text_where_the_template_trims() -> None:
     )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(answer=texts, reply=texts)
 def test_prompt_answer_and_reply_extend_exactly(answer: str, reply: str) -> None:
     """What was sampled + the delta = the whole chat as the template writes it, with special tokens as

@@ -50,7 +50,7 @@ def test_tools_reach_the_prompt_natively_or_in_words(name: str) -> None:
 
 @every
 @with_merges
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(data=st.data())
 def test_a_rollout_is_the_chat_that_the_template_writes(name: str, merges: bool, data: st.DataObject) -> None:
     """Prompt, sampled turns and deltas are the tokens of the whole chat rendered at once."""
@@ -81,7 +81,7 @@ def test_a_rollout_is_the_chat_that_the_template_writes(name: str, merges: bool,
 
 
 @every
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(data=st.data())
 def test_what_is_spoken_is_read_as_the_same_calls(name: str, data: st.DataObject) -> None:
     c, family = chat(name), FAMILIES[name]
@@ -95,7 +95,7 @@ def test_what_is_spoken_is_read_as_the_same_calls(name: str, data: st.DataObject
 
 
 @every
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(data=st.data())
 def test_control_tokens_in_results_and_questions_stay_characters(name: str, data: st.DataObject) -> None:
     c, family = chat(name), FAMILIES[name]

@@ -39,7 +39,7 @@ from fivestones.types import Call, Message, Rollout, Score, Task
 
 @every
 @with_merges
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(data=st.data())
 def test_a_demonstration_is_what_collect_would_have_sampled(
     name: str, merges: bool, data: st.DataObject

@@ -185,7 +185,7 @@ _TEXTS = [
         for a in "<>|/:ab\n "
         for b in "{}Té語0"
     ),
-] * 3
+]
 
 FAMILIES = {family.name: family for family in _families()}
 

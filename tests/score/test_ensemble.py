@@ -90,7 +90,7 @@ def test_an_abstention_is_unknown_and_never_zero(
         assert found == Verdict(criteria={"S": expected})
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(
     st.sampled_from([mean, minimum, vote]),
     st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.25, 0.5, 1.0])), min_size=2, max_size=4),

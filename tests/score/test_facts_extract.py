@@ -170,7 +170,7 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(PIECES, max_size=25).map("".join))
 def test_no_text_makes_it_fail(text: str) -> None:
     """A model under training writes anything: reading it never raises."""

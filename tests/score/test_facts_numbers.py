@@ -87,7 +87,7 @@ def test_canonical_keeps_an_unknown_unit() -> None:
     assert canonical("clear", None) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(min_value=10, max_value=9_999))
 def test_spoken_numbers_read_back(n: int) -> None:
     assert [q.value for q in parse(num2words(n).replace(",", "") + " mg")] == [n]

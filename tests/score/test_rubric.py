@@ -186,7 +186,7 @@ scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan
 values = st.recursive(scalars, lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=6)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(values, values)
 def test_criteria_stay_in_range_and_are_symmetric(a: object, b: object) -> None:
     for criterion in (exact, overlap):

@@ -103,7 +103,7 @@ def test_the_grammar_s_own_dialogues_mostly_pass() -> None:
     assert passing()  # of the rows that the other tests use
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(st.data())
 def test_another_dose_or_denial_in_a_note_is_a_fault(data: st.DataObject) -> None:
     draft = data.draw(st.sampled_from(many()))
@@ -158,7 +158,7 @@ def test_the_form_of_a_dialogue() -> None:
         assert told is None and wrong[0].startswith(fault), (bad[:40], wrong)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(st.text())
 def test_any_reply_can_be_read(text: str) -> None:
     told, wrong = read_dialogue(text, ("Doctor", "Patient"), "short")

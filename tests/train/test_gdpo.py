@@ -69,7 +69,7 @@ def test_nothing_to_learn_from() -> None:
     assert flat.tolist() == [0.0, 0.0]
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 @given(
     st.lists(
         st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=6), min_size=1, max_size=4

@@ -13,7 +13,7 @@ from fivestones.train import logprobs
 from fivestones.train.logprobs import chunked_logprobs
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(
     n=st.sampled_from([1, 5, logprobs.ROWS - 1, logprobs.ROWS, logprobs.ROWS + 1, 2 * logprobs.ROWS + 3]),
     temperature=st.sampled_from([0.3, 1.0, 2.0]),

@@ -41,7 +41,7 @@ def test_golden(ratio: float, advantage: float, loss: float, clipped: bool, grad
     assert got[2] == pytest.approx(gradient, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(st.floats(0.1, 5.0), st.floats(-3, 3))
 def test_the_loss_is_pessimistic(ratio: float, advantage: float) -> None:
     loss, clipped, gradient = one(ratio, advantage)

@@ -71,7 +71,7 @@ def drawn(groups: Sequence[tuple[int, Sequence[int]]]) -> list[Sample]:
     return out
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     groups=st.lists(
         st.tuples(st.integers(0, 12), st.lists(st.integers(1, 8), min_size=1, max_size=5)), max_size=5

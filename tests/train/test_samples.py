@@ -63,7 +63,7 @@ def test_the_dropped_do_not_change_the_scale() -> None:
     assert to_samples([group("flat", [2.0, 2.0]), sharp], part, 100) == to_samples([sharp], part, 100)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 @given(st.floats(0.01, 10), st.integers(2, 16))
 def test_equal_rewards_have_no_contrast(reward: float, n: int) -> None:
     """np.std of equal numbers may be 1e-17."""

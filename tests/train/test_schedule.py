@@ -31,7 +31,7 @@ def test_an_epoch_visits_every_task_once() -> None:
     assert ids(4, seed=1) != ids(4)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(st.integers(1, 11), st.integers(1, 4), st.integers(0, 30), st.integers(0, 3))
 def test_refills_are_new_tasks(n: int, per_step: int, step: int, rounds: int) -> None:
     """Not of this step and not of an earlier refill of it: they would repeat the same random streams."""

@@ -98,9 +98,6 @@ def _tell(progress: Progress, before: int, total: int, label: str, ended: int) -
 def _record(name: str, dataset: Dataset, group: Group, key: str, seconds: float) -> EvalRecord:
     task, (rollout,), (score,) = group.task, group.rollouts, group.scores
     turns = rollout.turns
-    behaviours: Mapping[str, float | None] = {}
-    if dataset.diagnose and rollout.finish != "error" and score.reward is not None:
-        behaviours = dataset.diagnose(task, rollout)  # of an episode that the environment broke off: nothing
     return EvalRecord(
         task_id=task.id,
         contestant=name,
@@ -119,5 +116,5 @@ def _record(name: str, dataset: Dataset, group: Group, key: str, seconds: float)
         unscored=score.unscored,
         seconds=seconds,
         transcript=[{"role": m.role, "content": m.content} for m in turns] if len(turns) > 1 else (),
-        behaviours=behaviours,
+        behaviours=dataset.diagnose(task, rollout, score) if dataset.diagnose else {},
     )

@@ -11,9 +11,9 @@ from fivestones.evaluate.records import EvalRecord
 from fivestones.evaluate.statistics import MIN_CLUSTERS
 from fivestones.evaluate.summary import TEST
 from fivestones.report.text import Figure, contestants_in_order
+from fivestones.types import HELD_OUT
 
 LEVEL = "level"  # the tag by which a job's tasks get harder
-HELD_OUT = "held out"
 AGAINST = ("base", "imitation")  # before any training, and without reinforcement
 MOST_EXAMPLES = 4
 
@@ -47,7 +47,7 @@ class Parts:
 
     tag: str
     values: list[str]
-    rows: list[tuple[str, list[list[Figure]]]]  # behaviour, [values][contestants]
+    rows: list[tuple[str, list[dict[str, Figure]]]]  # behaviour, [values] of {contestant: figure}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _parts(
     tag: str, values: Mapping[str, Mapping[str, Any]], flags: Sequence[Row], names: Sequence[str]
 ) -> Parts:
     told = [part["contestants"] for part in values.values()]
-    rows = [(row.name, [[c[n][row.name] for n in names if n in c] for c in told]) for row in flags]
+    rows = [(row.name, [{n: c[n][row.name] for n in names if n in c} for c in told]) for row in flags]
     return Parts(tag, list(values), rows)
 
 

@@ -46,17 +46,15 @@ def group_metrics(
 
 
 def behaviour_metrics(groups: Sequence[Group], diagnose: Diagnose | None) -> dict[str, float]:
-    """`behaviours/NAME`: the mean over the episodes to which it applies. They are logged, never rewarded. Of
-    an episode that the environment broke off, or that nobody could score, nothing is said."""
+    """`behaviours/NAME`: the mean over the episodes to which it applies. They are logged, never rewarded."""
     if diagnose is None:
         return {}
     found: dict[str, list[float]] = {}
     for g in groups:
         for r, s in zip(g.rollouts, g.scores, strict=True):
-            if r.finish != "error" and s.reward is not None:
-                for name, value in diagnose(g.task, r).items():
-                    if value is not None:
-                        found.setdefault(name, []).append(value)
+            for name, value in diagnose(g.task, r, s).items():
+                if value is not None:
+                    found.setdefault(name, []).append(value)
     return {f"behaviours/{name}": float(np.mean(values)) for name, values in found.items()}
 
 

@@ -189,7 +189,7 @@ def test_no_failure_becomes_a_reward(fault: str) -> None:
     """Of a server that fails in one way, always: unscored with the cause, and the reward is unknown."""
     with ScriptedServer(script=lambda body, before: fault) as server:
         # a hanging one is given up soon; one that refuses for its rate until the deadline
-        soon = {"hang": {"timeout": 0.2}, "429": {"deadline": 0.5}}.get(fault, {})
+        soon = {"hang": {"timeout": 1.0}, "429": {"deadline": 0.5}}.get(fault, {})
         judged = judge(server, limits={"attempts": 2, **soon})
         (opinions,) = judged.explain(task(), [ATTACK])
         (score,) = scorer(judged)(task(), [rollout(task(), ATTACK)])

@@ -15,7 +15,7 @@ from fivestones.environments.tool_use import ToolUse
 from fivestones.environments.tool_use.environment import ERROR
 from fivestones.errors import DataError
 from fivestones.recipe import FinqaPart
-from fivestones.types import Call, Message, Rollout, Score, Split, Task
+from fivestones.types import HELD_OUT, Call, Message, Rollout, Score, Split, Task
 
 Row = Mapping[str, Any]
 SINGLE = ("L0", "L1", "L2", "L3", "L4", "single")  # levels about one table
@@ -123,7 +123,7 @@ class FinqaEnvironment(ToolUse):
                 "level": level,
                 "tables": "single" if level in SINGLE else "multi",
                 "family": str(row["family"]),
-                "wording": "held out" if row.get("held_out") else "seen",
+                "wording": HELD_OUT if row.get("held_out") else "seen",
             },
         )
 

@@ -34,8 +34,8 @@ def right(answer: str, truth: str, relative: float, absolute: float) -> bool:
       dropped: 4.5% is 4.500, 0.5% is not 50%. A plain 6.28 is not 6.28%.
     - 1/2, (77) = -77, 1,234 and 1e3 are numbers; 1/0 and 1/2/3 are not. What is no number is compared as
       text, without case; a number is never a text; nothing at all is wrong.
-    - Several values in one box, or one with its year: by year or range of years, in any order, when each has
-      such a key, otherwise by position. Several boxes: each in order.
+    - Several values in one box: by year or range of years, in any order, when each has such a key, otherwise
+      by position. Several boxes: each in order.
     """
     margin = Fraction(str(relative)), Fraction(str(absolute))
     got, wanted = _values(answer), _values(truth)
@@ -131,10 +131,9 @@ def _parts(values: list[str]) -> list[tuple[str, str]]:
 def _same_lists(
     got: list[tuple[str, str]], wanted: list[tuple[str, str]], margin: tuple[Fraction, Fraction]
 ) -> bool:
-    keyed = all(key for key, _ in (*got, *wanted))
-    if len(got) != len(wanted) or (len(wanted) < 2 and not keyed):
+    if len(got) != len(wanted) or len(wanted) < 2:
         return False
-    if keyed:
+    if all(key for key, _ in got) and all(key for key, _ in wanted):
         got, wanted = sorted(got), sorted(wanted)
         if [key for key, _ in got] != [key for key, _ in wanted]:
             return False
