@@ -31,6 +31,7 @@ from fivestones.machine import (
     TRAIN,
     available_memory,
     check_disk,
+    check_load,
     check_memory,
     check_peak,
     check_python,
@@ -138,6 +139,7 @@ def test_python_threads_memory_and_disk() -> None:
     assert check_python((3, 13)).failed
     assert check_threads(cores() + 1, {}).state == "warn"
     assert check_threads(0, {}).state == "ok"
+    assert (check_load(cores() * 0.6).state, check_load(cores() * 0.4).state) == ("warn", "ok")
     assert [check_memory(n * GIB, 8 * GIB).state for n in (4, 8, 13)] == ["ok", "warn", "fail"]
     assert [check_peak(n * GIB, (n + 1) * GIB, 10 * GIB).state for n in (4, 9, 11)] == ["ok", "warn", "fail"]
     assert check_memory(GIB, None).state == check_peak(GIB, GIB, None).state == "ok"

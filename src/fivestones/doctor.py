@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from itertools import islice
@@ -34,6 +35,7 @@ from fivestones.machine import (
     Check,
     check_disk,
     check_hardware,
+    check_load,
     check_memory,
     check_peak,
     check_python,
@@ -69,7 +71,7 @@ def examine(
     environ.apply(online=recipe.model.online)  # before anything that reads the switches is imported
     tell(0, 4, "doctor: machine")
     checks = [check_hardware(), check_python(), check_versions(installed(), pinned())]
-    checks += [_switches(recipe), check_threads(recipe.threads)]
+    checks += [_switches(recipe), check_threads(recipe.threads), check_load(os.getloadavg()[0])]
     tell(1, 4, "doctor: model and data")
     model, size = _model(recipe)
     data, rows = _data(recipe)

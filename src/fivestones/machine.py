@@ -101,6 +101,15 @@ def check_threads(wanted: int, environment: Mapping[str, str] = os.environ) -> C
     return Check("threads", "ok", f"{wanted or have} of {have} cores")
 
 
+def check_load(load: float) -> Check:
+    """load: processes that ran or waited, of the last minute."""
+    found = f"load {load:.1f} on {cores()} cores"
+    if load > cores() / 2:
+        advice = "other work runs here: all times below are too long; ask again when it has ended"
+        return Check("load", "warn", found, advice)
+    return Check("load", "ok", found)
+
+
 def check_memory(needed: int, free: int | None) -> Check:
     if free is None:
         return Check("memory (estimate)", "ok", f"about {gib(needed)}; what is free is not known here")

@@ -45,10 +45,10 @@ class SynthPart(Part):
     teacher: TeacherPart | None = None  # a chat model writes the texts; None: the grammar does
 
 
-AskedOfOne = (
-    Literal["lookup", "conversion", "net change", "growth", "CAGR", "spread", "sum", "share", "ratio"]
-    | Literal["sum over years", "mix shift", "average"]
-)
+AskedOfOne = Literal[
+    "lookup", "conversion", "net change", "growth", "CAGR", "spread", "sum", "share", "ratio",
+    "sum over years", "mix shift", "average",
+]  # fmt: skip
 
 
 class WorldPart(Part):

@@ -290,6 +290,13 @@ def test_a_run_does_not_train_on_snorkel(tmp_path: Path) -> None:
         sample_data(recipe, 1)
 
 
+def test_questions_that_are_left_out_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = unpacked(tmp_path, rllm_files([asked("q1"), asked("q2", company="nobody")]))
+    assert len(load_data(public("rllm", folder, tested="val"), tmp_path).rows["train"]) == 1
+    (line,) = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
+    assert "q2" in line or ": 1, first" in line
+
+
 def test_a_run_on_rllm_does_not_know_the_fewest_calls(tmp_path: Path) -> None:
     folder = unpacked(tmp_path, rllm_files([asked("q1", table_name="[]")]))
     recipe = public("rllm", folder, tested="val")  # the test questions of this file are none

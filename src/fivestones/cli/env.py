@@ -14,7 +14,7 @@ from fivestones.errors import UsageError
 WITHOUT_TOOLS = ("soap", "structured")
 CLIENT = """\
 name: remote
-environment: {{kind: openenv, max_turns: 20, openenv: {{url: "{url}"}}}}
+environment: {{kind: openenv, max_turns: {turns}, openenv: {{url: "{url}"}}}}
 warmup: {{kind: none}}   # or self; a server tells no episodes to imitate
 evaluate: {{contestants: [base, trained]}}"""
 
@@ -65,7 +65,7 @@ def serve(
             place = f"{reachable(host)}:{port}"
             typer.echo(f"ws://{place}/ws serves {made.name}; its health: http://{place}/health")
             typer.echo("A recipe that trains against it:")
-            typer.echo(CLIENT.format(url=f"ws://{place}/ws"))
+            typer.echo(CLIENT.format(url=f"ws://{place}/ws", turns=made.environment.max_turns))
 
         serve_environment(
             partial(served_environment, made, found), host=host, port=port, workers=workers, started=started

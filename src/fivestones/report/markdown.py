@@ -78,6 +78,8 @@ def _learned(found: Learned) -> list[str]:
     out = ["What it learned: % of the tasks where it applies (n: at most); counts are means.", ""]
     flags = [(row, "percent", "shift", 1) for row in found.flags]
     out += _rows("behaviour", found, [*flags, *((row, "number", "signed", 2) for row in found.counts)])
+    out += [f"- {row.name}: {row.says}" for row in found.flags if row.says]
+    out += [""] if found.flags else []
     if found.levels:
         out += ["Points by level, % of what can be had (of several values, the share that is right):", ""]
         out += _rows("level", found, [(row, "percent", "shift", 1) for row in found.levels])
