@@ -47,6 +47,8 @@ def compared(files: Sequence[tuple[str, Path]]) -> dict[str, Any]:
         if not own or any((record.total or 0.0) > 1.0 for record in own):
             raise ValueError(f"{file}: no records of the recipe finqa")
         cases = read_cases(file.parent / "cases" / "test.jsonl")
+        if missing := [record.task_id for record in own if record.task_id not in cases]:
+            raise ValueError(f"{file}: {missing[0]} is not among the questions kept beside it, in cases/")
         for record in own:
             text, where = asked.setdefault(record.task_id, (cases[record.task_id], file))
             if text != cases[record.task_id]:

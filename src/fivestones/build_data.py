@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -38,7 +37,6 @@ from fivestones.worlds import (
     verify_world,
 )
 
-log = logging.getLogger(__name__)
 Made = Outcome | MadeWorld
 Rows = Mapping[Split, Sequence[Mapping[str, Any]]]
 TEXTS = ("dialogue", "note")  # of a row, that a preview shows
@@ -143,8 +141,6 @@ def load_data(recipe: Recipe, folder: Path) -> Data:
     if finqa and finqa.data and finqa.format != "world":
         real = load_real(finqa.data, finqa.format)
         must_train(real)
-        for line in real.told:
-            log.warning("%s: left out: %s", finqa.data, line)
         for split in ("train", tested):
             if not real.rows[split]:
                 why = "; ".join(real.told) or "the set has none"

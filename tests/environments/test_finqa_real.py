@@ -297,6 +297,13 @@ def test_questions_that_are_left_out_are_told(tmp_path: Path, caplog: pytest.Log
     assert "q2" in line or ": 1, first" in line
 
 
+def test_what_a_further_set_leaves_out_is_told_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    snorkel(tmp_path, **{"input_companies/acme/income.json": '{"item": {'})
+    recipe = load_recipe("finqa", "smoke")
+    Job(recipe, sample_data(recipe, 1)).extra_set("snorkel", tmp_path)
+    assert any("left out" in r.getMessage() and "income.json" in r.getMessage() for r in caplog.records)
+
+
 def test_a_run_on_rllm_does_not_know_the_fewest_calls(tmp_path: Path) -> None:
     folder = unpacked(tmp_path, rllm_files([asked("q1", table_name="[]")]))
     recipe = public("rllm", folder, tested="val")  # the test questions of this file are none

@@ -71,9 +71,8 @@ def _questions(counts: Mapping[str, Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="right" if heading else "left")
     for split, found in counts.items():
         each = [f"{found['levels'].get(level, 0):,}" for level in levels]
-        told = (
-            found.get(key) for key in ("questions", "companies", "tables")
-        )  # an older one counts no tables
+        # an older certificate counts no tables
+        told = (found.get(key) for key in ("questions", "companies", "tables"))
         table.add_row(split, *("-" if n is None else f"{n:,}" for n in told), *each)
     return table
 

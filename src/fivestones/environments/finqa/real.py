@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from fivestones.environments.finqa.tables import Table, Tables, clipped
 from fivestones.errors import DataError, UsageError
 
 Row = Mapping[str, Any]
+log = logging.getLogger(__name__)
 SPLITS = ("train", "val", "test")
 NEEDED = ("id", "company", "question", "answer")
 SUMMARY = "tables_cleaned_all_companies.json"
@@ -84,10 +86,14 @@ def load_snorkel(path: Path | str) -> Loaded:
 
 
 def load_real(path: Path, form: Literal["rllm", "snorkel"] | None = None) -> Loaded:
-    """Either set; form: which one. None: a folder with `input_companies` is Snorkel's."""
+    """Either set; form: which one. None: a folder with `input_companies` is Snorkel's. What is left out is
+    logged."""
     if form is None:
         form = "snorkel" if (path / "input_companies").is_dir() else "rllm"
-    return load_rllm(path) if form == "rllm" else load_snorkel(path)
+    loaded = load_rllm(path) if form == "rllm" else load_snorkel(path)
+    for line in loaded.told:
+        log.warning("%s: left out: %s", path, line)
+    return loaded
 
 
 def must_train(loaded: Loaded) -> None:
